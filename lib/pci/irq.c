@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/*
+ * Interrupts to the host as eventfds: raised by any thread without locks, attached and replaced by
+ *the control lcore.
+ *
+ * Raising races with replacing. A slot is a descriptor and a pending flag:
+ *
+ *	raise					replace (one thread only)
+ *	R1  f = fd				A1  old = exchange(fd, new)
+ *	R2  if f >= 0: write(f)			A2  if new >= 0 and exchange(pending, 0): write(new)
+ *	R3      if fd == f: done		A3  retire(old)
+ *	R4  pending = 1
+ *	R5  f = fd; if f >= 0: write(f)
+ *
+ * Claim: every raise is seen by a descriptor that was attached at or after the moment of the raise,
+ *or is still pending with none attached. All accesses but R1 are sequentially consistent, so there
+ *is one order of them:
+ *  - R3 finds f: the write went to the descriptor while it was attached, and descriptor numbers
+ *cannot be reused meanwhile, because retire() closes only after a grace period of the raising
+ *threads. Done.
+ *  - R3 finds another, or R1 found none: R4 is before R5. If R5 still misses the next A1, then R4
+ *is before that A1, hence before its A2, which sees the flag and writes. If R5 sees A1's
+ *descriptor, R5 writes itself. Raisers never clear the flag, so no path loops; the price is at most
+ *one spurious interrupt at the next replacement, which every driver tolerates. R2's write(2) to a
+ *descriptor that was just detached is harmless: it is open until the grace period is over.
+ *
+ * INTx works the same way with its level in the place of the flag. Nobody clears the level but its
+ *owner.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define CACHE_LINE 64u
+
+/* One to a cache line: neighbours are raised by different workers, each counting. */
+struct irq_slot {
+	int fd;
+	uint32_t pending;
+	uint64_t count;
+} __attribute__((aligned(CACHE_LINE)));
+
+struct pci_irqs {
+	pci_irq_retire_t retire;
+	void *ctx;
+	uint32_t *level; /* of INTx; in the function's state once connected */
+	uint32_t own_level;
+	uint32_t intx_disabled; /* COMMAND.INTx Disable */
+	uint16_t n_msix;
+	struct irq_slot intx;
+	struct irq_slot msix[];
+};
+
+int
+pci_irqs_create(uint16_t msix_vectors, pci_irq_retire_t retire, void *ctx, struct pci_irqs **out)
+{
+	struct pci_irqs *irqs;
+	size_t size = sizeof(*irqs) + msix_vectors * sizeof(irqs->msix[0]);
+
+	if (msix_vectors > PCI_MSIX_MAX)
+		return -EINVAL;
+	irqs = aligned_alloc(CACHE_LINE, size);
+	if (irqs == NULL)
+		return -ENOMEM;
+	memset(irqs, 0, size);
+	irqs->retire = retire;
+	irqs->ctx = ctx;
+	irqs->level = &irqs->own_level;
+	irqs->n_msix = msix_vectors;
+	irqs->intx.fd = -1;
+	for (uint16_t i = 0; i < msix_vectors; i++)
+		irqs->msix[i].fd = -1;
+	*out = irqs;
+	return 0;
+}
+
+void
+pci_irqs_destroy(struct pci_irqs *irqs)
+{
+	if (irqs == NULL)
+		return;
+	if (irqs->intx.fd >= 0)
+		close(irqs->intx.fd);
+	for (uint16_t i = 0; i < irqs->n_msix; i++)
+		if (irqs->msix[i].fd >= 0)
+			close(irqs->msix[i].fd);
+	free(irqs);
+}
+
+static void
+slot_signal(struct irq_slot *slot, int fd)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN: the counter is full, so the host has been told and has not looked yet. */
+	if (write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
+		__atomic_fetch_add(&slot->count, 1, __ATOMIC_RELAXED);
+}
+
+void
+pci_irq_msix(struct pci_irqs *irqs, uint16_t vector)
+{
+	struct irq_slot *slot;
+	int fd;
+
+	if (vector >= irqs->n_msix)
+		return;
+	slot = &irqs->msix[vector];
+	fd = __atomic_load_n(&slot->fd, __ATOMIC_ACQUIRE);
+	if (fd >= 0) {
+		slot_signal(slot, fd);
+		if (__atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST) == fd)
+			return;
+	}
+	__atomic_store_n(&slot->pending, 1, __ATOMIC_SEQ_CST);
+	fd = __atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST);
+	if (fd >= 0)
+		slot_signal(slot, fd);
+}
+
+/* The level is set before and tested after: see the top of the file. */
+static void
+intx_signal(struct pci_irqs *irqs)
+{
+	int fd;
+
+	if (__atomic_load_n(irqs->level, __ATOMIC_SEQ_CST) == 0 ||
+		__atomic_load_n(&irqs->intx_disabled, __ATOMIC_SEQ_CST) != 0)
+		return;
+	fd = __atomic_load_n(&irqs->intx.fd, __ATOMIC_SEQ_CST);
+	if (fd >= 0)
+		slot_signal(&irqs->intx, fd);
+}
+
+void
+pci_irq_intx(struct pci_irqs *irqs, bool level)
+{
+	uint32_t old = __atomic_exchange_n(irqs->level, level ? 1 : 0, __ATOMIC_SEQ_CST);
+
+	if (level && old == 0)
+		intx_signal(irqs);
+}
+
+void
+pci_irqs_intx_unmask(struct pci_irqs *irqs)
+{
+	intx_signal(irqs);
+}
+
+void
+pci_irqs_intx_disable(struct pci_irqs *irqs, bool disable)
+{
+	uint32_t old = __atomic_exchange_n(&irqs->intx_disabled, disable ? 1 : 0, __ATOMIC_SEQ_CST);
+
+	if (old != 0 && !disable)
+		intx_signal(irqs);
+}
+
+void
+pci_irqs_use_level(struct pci_irqs *irqs, uint32_t *level)
+{
+	irqs->level = level;
+}
+
+static void
+slot_retire(struct pci_irqs *irqs, int fd)
+{
+	if (fd < 0)
+		return;
+	if (irqs->retire != NULL)
+		irqs->retire(irqs->ctx, fd);
+	else
+		close(fd);
+}
+
+/*
+ * Writing to anything else could block a worker or reach a file of the client's choice. A kernel
+ * without /proc cannot tell us; then the client is believed.
+ */
+static bool
+is_eventfd(int fd)
+{
+	static const char want[] = "anon_inode:[eventfd]";
+	char path[32], link[sizeof(want) + 1];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, link, sizeof(link));
+	if (n < 0)
+		return fcntl(fd, F_GETFD) >= 0;
+	return (size_t)n == sizeof(want) - 1 && memcmp(link, want, (size_t)n) == 0;
+}
+
+/* @return 0; -EINVAL if it may not be written to by workers */
+static int
+eventfd_prepare(int fd)
+{
+	int flags;
+
+	if (fd < 0)
+		return 0;
+	if (!is_eventfd(fd))
+		return -EINVAL;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -EINVAL;
+	return 0;
+}
+
+int
+pci_irqs_set_msix(struct pci_irqs *irqs, unsigned int start, unsigned int count, const int *fds)
+{
+	if (start > irqs->n_msix || count > irqs->n_msix - start)
+		return -EINVAL;
+	for (unsigned int i = 0; i < count && fds != NULL; i++)
+		if (eventfd_prepare(fds[i]) < 0)
+			return -EINVAL;
+	for (unsigned int i = 0; i < count; i++) {
+		struct irq_slot *slot = &irqs->msix[start + i];
+		int fd = fds != NULL && fds[i] >= 0 ? fds[i] : -1;
+		int old = __atomic_exchange_n(&slot->fd, fd, __ATOMIC_SEQ_CST);
+
+		if (fd >= 0 && __atomic_exchange_n(&slot->pending, 0, __ATOMIC_SEQ_CST) != 0)
+			slot_signal(slot, fd);
+		if (old != fd)
+			slot_retire(irqs, old);
+	}
+	return 0;
+}
+
+int
+pci_irqs_set_intx(struct pci_irqs *irqs, int fd)
+{
+	int old;
+
+	if (eventfd_prepare(fd) < 0)
+		return -EINVAL;
+	if (fd < 0)
+		fd = -1;
+	old = __atomic_exchange_n(&irqs->intx.fd, fd, __ATOMIC_SEQ_CST);
+	intx_signal(irqs);
+	if (old != fd)
+		slot_retire(irqs, old);
+	return 0;
+}
+
+bool
+pci_irqs_msix_pending(const struct pci_irqs *irqs, uint16_t vector)
+{
+	/*
+	 * The flag may be left over from a raise that was delivered: only without a descriptor it
+	 * counts.
+	 */
+	return vector < irqs->n_msix &&
+	       __atomic_load_n(&irqs->msix[vector].pending, __ATOMIC_RELAXED) != 0 &&
+	       __atomic_load_n(&irqs->msix[vector].fd, __ATOMIC_RELAXED) < 0;
+}
+
+void
+pci_irqs_clear(struct pci_irqs *irqs)
+{
+	pci_irqs_set_intx(irqs, -1);
+	pci_irqs_set_msix(irqs, 0, irqs->n_msix, NULL);
+	for (uint16_t i = 0; i < irqs->n_msix; i++)
+		__atomic_store_n(&irqs->msix[i].pending, 0, __ATOMIC_RELAXED);
+}
+
+uint64_t
+pci_irqs_count(const struct pci_irqs *irqs)
+{
+	uint64_t n = __atomic_load_n(&irqs->intx.count, __ATOMIC_RELAXED);
+
+	for (uint16_t i = 0; i < irqs->n_msix; i++)
+		n += __atomic_load_n(&irqs->msix[i].count, __ATOMIC_RELAXED);
+	return n;
+}

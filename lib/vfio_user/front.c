@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* The front: life of its one connection, and its public functions. */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "front_impl.h"
+
+#define FRONT_LOG_MAX 160
+/*
+ * While a request is pending nothing is read, so an end of file is not seen; at this interval the
+ * socket is asked. Short against a person's patience, long against the cost of a poll().
+ */
+#define FRONT_WATCH_MS 100
+/* Virtio's own limit of queues. */
+#define FRONT_QUEUES_MAX 65536u
+
+void
+front_log(const struct vfio_user_front *front, int level, const char *fmt, ...)
+{
+	char msg[FRONT_LOG_MAX];
+	va_list ap;
+
+	if (front->ops->log == NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	front->ops->log(front->ctx, level, msg);
+}
+
+bool
+front_busy(const struct vfio_user_front *front)
+{
+	return front->tx.active ||
+	       atomic_load_explicit(&front->mailbox->state, memory_order_acquire) != MAILBOX_EMPTY;
+}
+
+static void
+connection_events_free(struct vfio_user_front *front)
+{
+	struct event **ev[] = {&front->read_ev, &front->write_ev, &front->watch_ev};
+
+	for (size_t i = 0; i < sizeof(ev) / sizeof(ev[0]); i++) {
+		if (*ev[i] != NULL)
+			event_free(*ev[i]);
+		*ev[i] = NULL;
+	}
+}
+
+/* Close everything of the connection; the mailbox is left alone. */
+static void
+connection_close(struct vfio_user_front *front)
+{
+	connection_events_free(front);
+	close(front->fd);
+	front->fd = -1;
+	vfio_user_fds_close(&front->rx.fds);
+	memset(&front->rx, 0, sizeof(front->rx));
+	front->tx.active = false;
+	front->tx_mailbox = false;
+}
+
+void
+front_drop(struct vfio_user_front *front, int level, const char *why)
+{
+	connection_close(front);
+	front_log(front, level, "%s", why);
+	if (front->ops->disconnected != NULL)
+		front->ops->disconnected(front->ctx);
+	/*
+	 * A reply that was not sent, or that the owner has just left for a request without a
+	 * client.
+	 */
+	vfio_user_front_reply(front);
+}
+
+static void
+on_read(evutil_socket_t fd, short what, void *arg)
+{
+	front_rx(arg);
+}
+
+static void
+on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct vfio_user_front *front = arg;
+
+	if (front->tx.active)
+		front_tx(front);
+	front_rearm(front);
+}
+
+static void
+on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct vfio_user_front *front = arg;
+	struct pollfd p = {.fd = front->fd, .events = 0};
+
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
+		front_drop(front, LOG_INFO, "client has gone before its request was done");
+	else
+		front_rearm(front);
+}
+
+void
+front_rearm(struct vfio_user_front *front)
+{
+	const struct timeval watch = {.tv_usec = FRONT_WATCH_MS * 1000};
+
+	if (front->fd < 0)
+		return;
+	if (front->tx.active)
+		event_add(front->write_ev, NULL);
+	if (front_busy(front)) {
+		event_del(front->read_ev);
+		event_add(front->watch_ev, &watch);
+	} else {
+		event_del(front->watch_ev);
+		event_add(front->read_ev, NULL);
+	}
+}
+
+void
+front_attach(struct vfio_user_front *front, int fd)
+{
+	front->read_ev = event_new(front->base, fd, EV_READ | EV_PERSIST, on_read, front);
+	front->write_ev = event_new(front->base, fd, EV_WRITE, on_write, front);
+	front->watch_ev = event_new(front->base, -1, 0, on_watch, front);
+	if (front->read_ev == NULL || front->write_ev == NULL || front->watch_ev == NULL) {
+		front_log(front, LOG_ERR, "no memory for a connection");
+		connection_events_free(front);
+		close(fd);
+		return;
+	}
+	front->fd = fd;
+	front->connection++;
+	front->stats.connections++;
+	front_log(front, LOG_INFO, "client has connected");
+	if (front->ops->connected != NULL)
+		front->ops->connected(front->ctx);
+	front_rearm(front);
+}
+
+static int
+front_init(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+{
+	if (conf->max_queues > 0) {
+		front->kicks = malloc(conf->max_queues * sizeof(*front->kicks));
+		if (front->kicks == NULL)
+			return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < conf->max_queues; i++)
+		front->kicks[i] = -1;
+	front->max_queues = conf->max_queues;
+	front->base = conf->base;
+	front->mailbox = conf->mailbox;
+	front->ops = conf->ops;
+	front->ctx = conf->ctx;
+	front->connection = conf->mailbox->connection;
+	return front_listen(front, conf);
+}
+
+int
+vfio_user_front_create(const struct vfio_user_front_conf *conf, struct vfio_user_front **out)
+{
+	struct vfio_user_front *front;
+	int ret;
+
+	if (conf->base == NULL || conf->mailbox == NULL || conf->path == NULL ||
+		conf->ops == NULL || conf->ops->request == NULL ||
+		conf->max_queues > FRONT_QUEUES_MAX)
+		return -EINVAL;
+	front = calloc(1, sizeof(*front));
+	if (front == NULL)
+		return -ENOMEM;
+	front->fd = -1;
+	front->listen_fd = -1;
+	ret = front_init(front, conf);
+	if (ret < 0) {
+		vfio_user_front_destroy(front);
+		return ret;
+	}
+	*out = front;
+	return 0;
+}
+
+void
+vfio_user_front_destroy(struct vfio_user_front *front)
+{
+	if (front == NULL)
+		return;
+	if (front->fd >= 0)
+		connection_close(front);
+	front_unlisten(front);
+	free(front->kicks);
+	free(front);
+}
+
+void
+vfio_user_front_disconnect(struct vfio_user_front *front)
+{
+	if (front->fd >= 0)
+		front_drop(front, LOG_INFO, "disconnected by the device");
+}
+
+bool
+vfio_user_front_connected(const struct vfio_user_front *front)
+{
+	return front->fd >= 0;
+}
+
+void
+vfio_user_front_set_notify(struct vfio_user_front *front, const struct vfio_user_notify *notify)
+{
+	if (notify != NULL)
+		front->notify = *notify;
+	else
+		front->notify.size = 0;
+}
+
+int
+vfio_user_front_set_kick(struct vfio_user_front *front, unsigned int queue, int fd)
+{
+	if (queue >= front->max_queues)
+		return -EINVAL;
+	front->kicks[queue] = fd;
+	return 0;
+}
+
+const struct vfio_user_front_stats *
+vfio_user_front_get_stats(const struct vfio_user_front *front)
+{
+	return &front->stats;
+}

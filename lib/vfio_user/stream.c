@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Bytes and descriptors in and out of a UNIX socket. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "stream.h"
+
+void
+vfio_user_fds_close(struct vfio_user_fds *fds)
+{
+	for (unsigned int i = 0; i < fds->n; i++)
+		if (fds->fd[i] >= 0)
+			close(fds->fd[i]);
+	fds->n = 0;
+	fds->lost = false;
+}
+
+static void
+fds_lose(struct vfio_user_fds *fds)
+{
+	vfio_user_fds_close(fds);
+	fds->lost = true;
+}
+
+static void
+fds_add(struct vfio_user_fds *fds, int fd)
+{
+	if (fds->n == VFIO_USER_FDS_MAX)
+		fds_lose(fds);
+	if (fds->lost)
+		close(fd);
+	else
+		fds->fd[fds->n++] = fd;
+}
+
+static void
+fds_collect(struct vfio_user_fds *fds, struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			fds_add(fds, fd);
+		}
+	}
+	/*
+	 * The kernel has closed those that did not fit, or our own limit of open files was reached.
+	 */
+	if (msg->msg_flags & MSG_CTRUNC)
+		fds_lose(fds);
+}
+
+ssize_t
+vfio_user_stream_recv(int sock, void *buf, size_t len, struct vfio_user_fds *fds)
+{
+	union {
+		char buf[CMSG_SPACE(VFIO_USER_FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	ssize_t n;
+
+	do {
+		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	fds_collect(fds, &msg);
+	return n;
+}
+
+void
+vfio_user_tx_start(struct vfio_user_tx *tx, const struct vfio_user_header *hdr, const void *body)
+{
+	tx->hdr = *hdr;
+	tx->body = body;
+	tx->sent = 0;
+	tx->active = true;
+}
+
+static int
+tx_iov(const struct vfio_user_tx *tx, struct iovec iov[2])
+{
+	size_t head = sizeof(tx->hdr), from = 0;
+	int n = 0;
+
+	if (tx->sent < head) {
+		iov[n].iov_base = (char *)(uintptr_t)&tx->hdr + tx->sent;
+		iov[n++].iov_len = head - tx->sent;
+	} else {
+		from = tx->sent - head;
+	}
+	if (tx->hdr.size > head + from) {
+		iov[n].iov_base = (uint8_t *)(uintptr_t)tx->body + from;
+		iov[n++].iov_len = tx->hdr.size - head - from;
+	}
+	return n;
+}
+
+static void
+tx_attach_fds(struct msghdr *msg, char *control, const int *fds, unsigned int nfds)
+{
+	struct cmsghdr *c;
+
+	msg->msg_control = control;
+	msg->msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+	memset(control, 0, msg->msg_controllen);
+	c = CMSG_FIRSTHDR(msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
+}
+
+int
+vfio_user_tx_push(struct vfio_user_tx *tx, int sock, const int *fds, unsigned int nfds)
+{
+	union {
+		char buf[CMSG_SPACE(VFIO_USER_FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+
+	while (tx->sent < tx->hdr.size) {
+		struct iovec iov[2];
+		struct msghdr msg = {.msg_iov = iov};
+		ssize_t n;
+
+		msg.msg_iovlen = (size_t)tx_iov(tx, iov);
+		if (tx->sent == 0 && nfds > 0)
+			tx_attach_fds(&msg, control.buf, fds, nfds);
+		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+		tx->sent += (size_t)n;
+	}
+	tx->active = false;
+	return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef VIRTIO_FEATURES_H
+#define VIRTIO_FEATURES_H
+
+/**
+ * @file
+ * Names of bits as the controller prints them: features, device status.
+ */
+
+#include <stdint.h>
+
+/** Printed name of a feature bit, or NULL for an unknown one. */
+const char *virtio_feature_name(unsigned int bit);
+/** Printed name of a device status bit, or NULL. */
+const char *virtio_status_name(unsigned int bit);
+
+/*
+ * Names are those of the spec but for the ones that the controller has always printed differently.
+ */
+
+/** Features this controller implements; a device offers a subset. */
+uint64_t virtio_net_supported_features(void);
+/**
+ * Offered whatever the user asks for:
+ *  - VERSION_1: the registers are those of a modern device, there is no legacy interface to fall
+ * back to;
+ *  - ACCESS_PLATFORM: we reach memory only where the client maps it, so a guest with a vIOMMU must
+ * use its IOVAs;
+ *  - MAC: the controller assigns the address and lists it, a driver must not invent its own;
+ *  - STATUS: the link follows the carrier, and without it a driver takes the link for always up.
+ */
+uint64_t virtio_net_required_features(void);
+/** Offered when the user says nothing. */
+uint64_t virtio_net_default_features(void);
+
+/**
+ * Check a device's offered set against the dependencies of virtio 1.2 5.1.3.1 (CTRL_RX needs
+ * CTRL_VQ ...).
+ * @param needs    feature that lacks another, filled on error
+ * @param missing  the one it lacks (the first of several that would do), filled on error
+ * @return 0; -EINVAL
+ */
+int virtio_net_check_features(uint64_t features, unsigned int *needs, unsigned int *missing);
+
+#endif /* VIRTIO_FEATURES_H */

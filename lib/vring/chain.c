@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Descriptor chains of any layout: gathered, checked, read, written, given back. */
+
+#include <string.h>
+
+#include "vring/chain.h"
+#include "vring/split_ring.h"
+
+/* Where the walk of a chain stands. */
+struct walk {
+	uint64_t table;	   /* IOVA of the indirect table */
+	uint32_t entries;  /* descriptors in the table walked, indirect or not */
+	uint32_t budget;   /* descriptors that the chain may still have */
+	uint32_t idx;
+	bool indirect;
+	bool writable;	   /* a device-writable buffer has been seen */
+};
+
+static int
+fail(struct vring *vr, enum vring_error err)
+{
+	vring_fail(vr, err);
+	return -1;
+}
+
+static int
+fail_too_long(struct vring *vr)
+{
+	vr->rec->stats.exceed_max_chain++;
+	return fail(vr, VRING_ERR_CHAIN);
+}
+
+/* An entry of an indirect table, which may lie across two ranges. */
+static int
+indirect_load(struct vring *vr, uint64_t iova, struct virtq_desc *d)
+{
+	uint8_t copy[sizeof(*d)];
+	uint64_t len = sizeof(copy);
+	const uint8_t *va;
+
+	va = hostmem_translate(vr->table, &vr->desc_hint, iova, &len, HOSTMEM_READ);
+	if (likely(va != NULL && len == sizeof(copy))) {
+		*d = split_desc_load(va);
+		return 0;
+	}
+	for (uint64_t done = 0; done < sizeof(copy); done += len) {
+		len = sizeof(copy) - done;
+		va = hostmem_translate(vr->table, &vr->desc_hint, iova + done, &len, HOSTMEM_READ);
+		if (va == NULL)
+			return fail(vr, VRING_ERR_ADDRESS);
+		memcpy(copy + done, va, len);
+	}
+	*d = split_desc_load(copy);
+	return 0;
+}
+
+/* virtio 1.2, 2.7.5.3: no table in a table, none with a successor, the WRITE flag means nothing. */
+static int
+indirect_enter(struct vring *vr, const struct virtq_desc *d, struct walk *w)
+{
+	if (!vr->indirect || w->indirect || (d->flags & VIRTQ_DESC_F_NEXT) != 0)
+		return fail(vr, VRING_ERR_INDIRECT);
+	if (d->len == 0 || d->len % sizeof(*d) != 0)
+		return fail(vr, VRING_ERR_INDIRECT);
+	if (d->addr + d->len < d->addr)
+		return fail(vr, VRING_ERR_ADDRESS);
+	w->indirect = true;
+	w->table = d->addr;
+	w->entries = d->len / sizeof(*d);
+	w->budget = RTE_MIN(w->entries, VRING_MAX_CHAIN);
+	w->idx = 0;
+	return 0;
+}
+
+/* One buffer, in as many pieces as it has in our memory. Empty buffers are passed over, whatever their address. */
+static int
+pieces_add(struct vring *vr, const struct virtq_desc *d, struct walk *w, struct vring_chain *c)
+{
+	const bool in = (d->flags & VIRTQ_DESC_F_WRITE) != 0;
+	uint32_t *total = in ? &c->in_len : &c->out_len;
+	uint64_t iova = d->addr, left = d->len, len;
+	uint8_t *va;
+
+	/* 2.7.4.2: readable buffers come first */
+	if (!in && w->writable)
+		return fail(vr, VRING_ERR_CHAIN);
+	w->writable = in;
+	if (d->addr + d->len < d->addr)
+		return fail(vr, VRING_ERR_ADDRESS);
+	/* 2.7.5.2: a chain has less than 4 GiB */
+	if (*total + d->len < *total)
+		return fail(vr, VRING_ERR_CHAIN);
+	*total += d->len;
+	for (; left != 0; iova += len, left -= len) {
+		if (c->n_out + c->n_in == VRING_MAX_CHAIN)
+			return fail_too_long(vr);
+		len = left;
+		va = hostmem_translate(vr->table, &vr->hint, iova, &len, in ? HOSTMEM_WRITE : HOSTMEM_READ);
+		if (va == NULL)
+			return fail(vr, VRING_ERR_ADDRESS);
+		c->iov[c->n_out + c->n_in] = (struct iovec){.iov_base = va, .iov_len = len};
+		if (in)
+			c->n_in++;
+		else
+			c->n_out++;
+	}
+	return 0;
+}
+
+int
+split_gather(struct vring *vr, uint16_t head, struct vring_chain *c)
+{
+	struct walk w = {
+		.entries = vr->size,
+		.budget = RTE_MIN(vr->size, VRING_MAX_CHAIN),
+		.idx = head,
+	};
+	struct virtq_desc d;
+
+	c->head = head;
+	c->n_out = 0;
+	c->n_in = 0;
+	c->out_len = 0;
+	c->in_len = 0;
+	for (;;) {
+		if (w.idx >= w.entries)
+			return fail(vr, VRING_ERR_INDEX);
+		if (w.budget-- == 0)
+			return fail_too_long(vr);
+		if (!w.indirect)
+			d = split_desc_load(&vr->desc[w.idx]);
+		else if (indirect_load(vr, w.table + w.idx * sizeof(d), &d) != 0)
+			return -1;
+		if ((d.flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+			if (indirect_enter(vr, &d, &w) != 0)
+				return -1;
+			continue;
+		}
+		if (pieces_add(vr, &d, &w, c) != 0)
+			return -1;
+		if ((d.flags & VIRTQ_DESC_F_NEXT) == 0)
+			return 0;
+		w.idx = d.next;
+	}
+}
+
+static void *
+cursor_piece(struct iov_cursor *cur, uint32_t *len)
+{
+	void *at;
+
+	while (cur->n != 0 && cur->off >= cur->iov->iov_len) {
+		cur->off -= cur->iov->iov_len;
+		cur->iov++;
+		cur->n--;
+	}
+	if (cur->n == 0)
+		return NULL;
+	at = (uint8_t *)cur->iov->iov_base + cur->off;
+	*len = (uint32_t)RTE_MIN((size_t)*len, cur->iov->iov_len - cur->off);
+	cur->off += *len;
+	return at;
+}
+
+uint32_t
+iov_cursor_read(struct iov_cursor *cur, void *buf, uint32_t len)
+{
+	uint32_t done, part;
+	const void *from;
+
+	for (done = 0; done < len; done += part) {
+		part = len - done;
+		from = cursor_piece(cur, &part);
+		if (from == NULL)
+			break;
+		memcpy((uint8_t *)buf + done, from, part);
+	}
+	/* What was copied is not to be read from the driver's memory again. */
+	rte_compiler_barrier();
+	return done;
+}
+
+uint32_t
+iov_cursor_write(struct iov_cursor *cur, const void *buf, uint32_t len)
+{
+	uint32_t done, part;
+	void *to;
+
+	for (done = 0; done < len; done += part) {
+		part = len - done;
+		to = cursor_piece(cur, &part);
+		if (to == NULL)
+			break;
+		memcpy(to, (const uint8_t *)buf + done, part);
+	}
+	return done;
+}
+
+int
+vring_pop(struct vring *vr, struct vring_chain *chain)
+{
+	if (vring_broken(vr))
+		return -1;
+	if (split_avail(vr, 1) == 0)
+		return vring_broken(vr) ? -1 : 0;
+	if (split_gather(vr, split_head(vr, vr->avail_idx), chain) != 0)
+		return -1;
+	vr->avail_idx++;
+	vr->rec->stats.received_desc++;
+	return 1;
+}
+
+void
+vring_unpop(struct vring *vr)
+{
+	vr->avail_idx--;
+	vr->rec->stats.received_desc--;
+}
+
+void
+vring_push(struct vring *vr, const struct vring_chain *chain, uint32_t written)
+{
+	split_used_set(vr, vr->used_idx, chain->head, written);
+	split_publish(vr, 1);
+}
+
+uint32_t
+vring_chain_read(const struct vring_chain *chain, uint32_t offset, void *buf, uint32_t len)
+{
+	struct iov_cursor cur = {chain->iov, chain->n_out, offset};
+
+	return iov_cursor_read(&cur, buf, len);
+}
+
+uint32_t
+vring_chain_write(const struct vring_chain *chain, uint32_t offset, const void *buf, uint32_t len)
+{
+	struct iov_cursor cur = {chain->iov + chain->n_out, chain->n_in, offset};
+
+	return iov_cursor_write(&cur, buf, len);
+}

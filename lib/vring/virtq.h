@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef VRING_VIRTQ_H
+#define VRING_VIRTQ_H
+
+/**
+ * @file
+ * Layout of a split virtqueue in memory, under the names of virtio 1.2, 2.7. (The kernel's linux/virtio_ring.h has the
+ * same, and a struct vring that is not ours: the two headers do not go together.)
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Feature bits, as in linux/virtio_ring.h. */
+#define VIRTIO_RING_F_INDIRECT_DESC 28
+#define VIRTIO_RING_F_EVENT_IDX	    29
+
+#define VIRTQ_DESC_F_NEXT     1
+#define VIRTQ_DESC_F_WRITE    2
+#define VIRTQ_DESC_F_INDIRECT 4
+
+#define VIRTQ_USED_F_NO_NOTIFY	   1
+#define VIRTQ_AVAIL_F_NO_INTERRUPT 1
+
+struct virtq_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;
+	uint16_t next;
+};
+
+/** Followed by used_event with VIRTIO_RING_F_EVENT_IDX. */
+struct virtq_avail {
+	uint16_t flags;
+	uint16_t idx;
+	uint16_t ring[];
+};
+
+struct virtq_used_elem {
+	uint32_t id;
+	uint32_t len;
+};
+
+/** Followed by avail_event with VIRTIO_RING_F_EVENT_IDX. */
+struct virtq_used {
+	uint16_t flags;
+	uint16_t idx;
+	struct virtq_used_elem ring[];
+};
+
+/** Has an index that went from `before` to `now` passed the other side's event? (2.7.7.2, 2.7.10) */
+static inline bool
+virtq_need_event(uint16_t event, uint16_t now, uint16_t before)
+{
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - before);
+}
+
+#endif /* VRING_VIRTQ_H */
