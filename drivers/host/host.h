@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef DRIVERS_HOST_HOST_H
+#define DRIVERS_HOST_HOST_H
+
+/**
+ * @file
+ * Host driver: who plugs a function into a host.
+ *
+ * A driver registers a struct host_ops under a name with HOST_DRIVER_REGISTER() and is known nowhere else. All
+ * functions run on the control lcore and never block; answers come through callbacks from the event loop, never from
+ * within the call itself.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct event_base;
+struct host_ops;
+
+#define HOST_BDF_LEN 16 /**< "ffff:ff:1f.7" and NUL */
+#define HOST_ERR_LEN 256
+
+/** One entry of platform.hosts. Strings belong to the caller and outlive the host. */
+struct host_conf {
+	const char *name;	 /**< unique */
+	const char *qmp_socket;	 /**< qmp: path of QEMU's QMP unix socket */
+	const char *const *root_ports; /**< qmp: ids of PCIe root ports to plug into; NULL: all free ones found */
+	unsigned int n_root_ports;
+	bool msix_unplug_safe;	 /**< qmp: the operator says this QEMU survives unplug of MSI-X vfio-user devices */
+};
+
+/** Head of every driver's own structure. */
+struct host {
+	const struct host_ops *ops;
+	const char *name;
+};
+
+struct host_plug {
+	const char *id;		/**< unique device id on the host, e.g. "virtnet-<VUID>" */
+	const char *transport;	/**< emu driver's name: "vfio_user" */
+	const char *socket;	/**< path the host connects to */
+	bool msix;		/**< the function has MSI-X */
+};
+
+enum host_result {
+	HOST_OK = 0,
+	HOST_ERR_UNREACHABLE,  /**< no connection to the host */
+	HOST_ERR_NO_SLOT,      /**< no free root port */
+	HOST_ERR_REFUSED,      /**< the host refused the device: err says why */
+	HOST_ERR_NOT_READY,    /**< unplug: the guest did not let go in time, or is known to crash */
+	HOST_ERR_NOT_FOUND,
+};
+
+struct host_reply {
+	enum host_result result;
+	char bdf[HOST_BDF_LEN]; /**< plug: address that the host gave, "bb:dd.f"; empty if unknown */
+	char err[HOST_ERR_LEN]; /**< a sentence when result is not HOST_OK */
+};
+
+typedef void (*host_done_t)(void *arg, const struct host_reply *reply);
+
+struct host_ops {
+	const char *name;
+	/** @return 0; -EINVAL with a sentence in err; -errno. Needs no living host. */
+	int (*create)(const struct host_conf *conf, struct event_base *base, struct host **out, char *err,
+		size_t err_len);
+	/** Drops what is under way without calling back. */
+	void (*destroy)(struct host *host);
+	/** Plug a function in. `done` is called exactly once, later. The strings are copied. */
+	void (*plug)(struct host *host, const struct host_plug *plug, host_done_t done, void *arg);
+	/**
+	 * Ask the host to let go of the function and wait for it.
+	 * @param force  also when the host is known to crash on it
+	 */
+	void (*unplug)(struct host *host, const struct host_plug *plug, bool force, unsigned int timeout_ms,
+		host_done_t done, void *arg);
+	/**
+	 * Address of a plugged function now (firmware and guest may have renumbered buses). `done` gets bdf.
+	 */
+	void (*query)(struct host *host, const char *id, host_done_t done, void *arg);
+};
+
+struct host_driver {
+	const struct host_ops *ops;
+	SLIST_ENTRY(host_driver) next;
+};
+
+void host_driver_register(struct host_driver *driver);
+const struct host_ops *host_driver_find(const char *name);
+void host_driver_names(char *buf, size_t len);
+
+#define HOST_DRIVER_REGISTER(id, table)                                                                           \
+	static struct host_driver host_driver_##id = {.ops = &(table)};                                           \
+	__attribute__((constructor)) static void host_driver_register_##id(void)                                  \
+	{                                                                                                         \
+		host_driver_register(&host_driver_##id);                                                          \
+	}
+
+#endif /* DRIVERS_HOST_HOST_H */

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef DRIVERS_HOST_QMP_QMP_HOST_H
+#define DRIVERS_HOST_QMP_QMP_HOST_H
+
+/**
+ * @file
+ * Inside of the host driver "qmp".
+ *
+ * qmp.c keeps the host, its connection (made when a job needs it, dropped soon after the last: QEMU serves one client)
+ * and the jobs; qmp_plug.c and qmp_unplug.c are the jobs, each a small state machine that advances with answers, events
+ * and a timer; qmp_pci.c reads what QEMU says about its devices; qmp_conn.c is the protocol.
+ */
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "host/host.h"
+#include "host/qmp/qmp_conn.h"
+
+#define QMP_QOM_DEVICES "/machine/peripheral" /**< devices that have an id are children of this */
+#define QMP_DEVICE	"vfio-user-pci"
+
+struct qmp_job;
+
+struct qmp_job_type {
+	const char *name;
+	/** The connection is ready. */
+	void (*start)(struct qmp_job *job);
+	/** Its timer fired; the job need not have started. */
+	void (*timer)(struct qmp_job *job);
+	/** A QMP event, whatever it is about. May be NULL. */
+	void (*event)(struct qmp_job *job, const char *name, const json_t *data);
+	/** No connection, or not any more. */
+	void (*lost)(struct qmp_job *job, enum qmp_loss loss, const char *text);
+};
+
+/** One call of plug, unplug or query. */
+struct qmp_job {
+	TAILQ_ENTRY(qmp_job) link;
+	const struct qmp_job_type *type;
+	struct qmp_host *host;
+	bool started;
+	bool reconnected; /* once, after QEMU closed the connection */
+	char *id, *transport, *socket;
+	bool msix, force;
+	host_done_t done;
+	void *arg;
+	struct host_reply reply;
+	struct event *timer;
+	/* plug */
+	json_t *ports;	  /* names of root ports to try */
+	size_t next_port;
+	const char *port; /* the one taken; no other job takes it while this one lives */
+	unsigned int tries;
+	/* unplug */
+	unsigned int timeout_ms;
+	bool second_half; /* of the time that the guest has */
+	bool asked;	  /* device_del was accepted */
+};
+
+TAILQ_HEAD(qmp_job_list, qmp_job);
+
+struct qmp_host {
+	struct host host;
+	struct host_conf conf;
+	struct event_base *base;
+	struct qmp_conn *conn; /* NULL: none */
+	struct qmp_job_list jobs;
+	struct qmp_job_list finished; /* to be answered, one in each turn of the loop */
+	struct event *turn;
+	struct event *idle;
+};
+
+extern const struct qmp_job_type qmp_job_plug;
+extern const struct qmp_job_type qmp_job_unplug;
+extern const struct qmp_job_type qmp_job_query;
+
+/* qmp.c */
+
+/** The job ends; its callback comes from the event loop. err: a sentence, formatted. */
+void qmp_job_finish(struct qmp_job *job, enum host_result result, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/** Starts again as soon as there is a connection. */
+void qmp_job_restart(struct qmp_job *job);
+void qmp_job_timer(struct qmp_job *job, unsigned int ms);
+void qmp_job_execute(struct qmp_job *job, const char *command, json_t *args, qmp_reply_t done);
+/** List a QOM object's properties: name and type of each. */
+void qmp_job_qom_list(struct qmp_job *job, const char *path, qmp_reply_t done);
+
+/* qmp_unplug.c */
+
+/** A range of QEMU versions, both ends included. */
+struct qmp_version_range {
+	struct qmp_version from, to;
+};
+
+/** Is v in one of the ranges? The table ends with a range up to 0.0.0. */
+bool qmp_version_in(const struct qmp_version *v, const struct qmp_version_range *table);
+
+/* qmp_pci.c */
+
+/** Find the device with a qdev id in the answer to query-pci. @return false if it is not (yet) on a known bus */
+bool qmp_pci_find(const json_t *buses, const char *id, char bdf[HOST_BDF_LEN]);
+/** Is there a child of that name in the answer to qom-list? */
+bool qmp_qom_has(const json_t *properties, const char *name);
+/** Has the bus whose properties these are a device on it? */
+bool qmp_qom_bus_used(const json_t *properties);
+/** Ports that devices can be plugged into, in the answer to qom-list of QMP_QOM_DEVICES. @return new array of names */
+json_t *qmp_qom_ports(const json_t *properties);
+
+#endif /* DRIVERS_HOST_QMP_QMP_HOST_H */
