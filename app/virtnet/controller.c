@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Putting the controller together, its event loop, and taking it apart. */
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+
+#include "controller.h"
+#include "device.h"
+#include "device_fault.h"
+#include "log.h"
+#include "request.h"
+
+/* Grace periods end within a worker's round: look again at once for a while, then every so often. */
+#define GRACE_SPIN_US 200
+#define GRACE_POLL_US 500
+
+#define MBUF_CACHE     256
+#define MBUF_DATA_ROOM (2048 + RTE_PKTMBUF_HEADROOM)
+
+/* The handler can reach nothing but this. */
+static struct hostmem_files *sigbus_files;
+static int sigbus_fault_fd;
+
+/*
+ * A client has truncated memory that it had given us. Its pages are replaced and the access goes on; the device is
+ * stopped by the control lcore. Any other SIGBUS is a crash.
+ */
+static void
+on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	const uint64_t one = 1;
+
+	(void)context;
+	if (hostmem_files_sigbus(sigbus_files, info->si_addr)) {
+		if (write(sigbus_fault_fd, &one, sizeof(one)) < 0)
+			return;
+		return;
+	}
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static int
+catch_sigbus(struct controller *c)
+{
+	struct sigaction sa = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER};
+
+	sigbus_files = c->files;
+	sigbus_fault_fd = c->fault_fd;
+	return sigaction(SIGBUS, &sa, NULL) == 0 ? 0 : -errno;
+}
+
+static void
+on_fault(evutil_socket_t fd, short what, void *arg)
+{
+	struct controller *c = arg;
+	struct device *dev;
+	eventfd_t n;
+
+	(void)what;
+	(void)eventfd_read(fd, &n);
+	TAILQ_FOREACH(dev, &c->devices, next)
+		if (dev->phase == DEVICE_LIVE || dev->phase == DEVICE_UNPLUGGING || dev->phase == DEVICE_PLUGGING)
+			device_fault_check(dev);
+}
+
+/* Devices are taken down without asking hosts: they see the end of the connection. */
+static void
+on_stop(evutil_socket_t fd, short what, void *arg)
+{
+	struct controller *c = arg;
+	struct device *dev, *next;
+
+	(void)what;
+	if (c->stopping)
+		return;
+	c->stopping = true;
+	log_info("signal %d: stopping", (int)fd);
+	for (unsigned int i = 0; i < c->cfg.n_hosts; i++) {
+		c->host[i]->ops->destroy(c->host[i]);
+		c->host[i] = NULL;
+	}
+	for (dev = TAILQ_FIRST(&c->devices); dev != NULL; dev = next) {
+		next = TAILQ_NEXT(dev, next);
+		device_destroy(dev);
+	}
+}
+
+static int
+make_dir(const char *path)
+{
+	char part[PATH_MAX];
+
+	snprintf(part, sizeof(part), "%s", path);
+	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return mkdir(part, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int
+create_hosts(struct controller *c)
+{
+	char err[256];
+
+	for (unsigned int i = 0; i < c->cfg.n_hosts; i++) {
+		const struct config_host *h = &c->cfg.host[i];
+		const struct host_conf conf = {
+			.name = h->name,
+			.qmp_socket = h->qmp_socket[0] != '\0' ? h->qmp_socket : NULL,
+			.root_ports = h->n_root_ports > 0 ? h->root_ports : NULL,
+			.n_root_ports = h->n_root_ports,
+			.msix_unplug_safe = h->msix_unplug_safe,
+		};
+		const int ret = host_driver_find(h->driver)->create(&conf, c->base, &c->host[i], err, sizeof(err));
+
+		if (ret < 0) {
+			log_err("host %s: %s", h->name, err);
+			c->cfg.n_hosts = i;
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int
+create_events(struct controller *c)
+{
+	const int stop_signal[] = {SIGTERM, SIGINT};
+
+	c->fault_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	c->base = event_base_new();
+	if (c->fault_fd < 0 || c->base == NULL)
+		return -errno;
+	c->fault_event = event_new(c->base, c->fault_fd, EV_READ | EV_PERSIST, on_fault, c);
+	if (c->fault_event == NULL || event_add(c->fault_event, NULL) != 0)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < RTE_DIM(stop_signal); i++) {
+		c->signal_event[i] = evsignal_new(c->base, stop_signal[i], on_stop, c);
+		if (c->signal_event[i] == NULL || event_add(c->signal_event[i], NULL) != 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+create_workers(struct controller *c)
+{
+	if (rte_lcore_count() < 2) {
+		log_err("no worker lcore: give EAL at least two lcores, e.g. -l 0,1 or --lcores 0@0,1@0");
+		return -EINVAL;
+	}
+	c->pool = rte_pktmbuf_pool_create("packets", c->cfg.mbufs, MBUF_CACHE, 0, MBUF_DATA_ROOM, SOCKET_ID_ANY);
+	if (c->pool == NULL) {
+		log_err("platform.mbufs: no memory for %u packet buffers; give EAL more (-m) or ask for fewer",
+			(unsigned int)c->cfg.mbufs);
+		return -ENOMEM;
+	}
+	c->grace = grace_create(rte_lcore_count());
+	c->workers = c->grace != NULL ? workers_create(c->grace, c->cfg.idle_us, c->fault_fd) : NULL;
+	if (c->workers == NULL)
+		return -ENOMEM;
+	return workers_start(c->workers);
+}
+
+/* What failed has a line of its own in the log where strerror() would not do. */
+static int
+init_step(const char *what, int ret)
+{
+	if (ret < 0)
+		log_err("%s: %s", what, strerror(-ret));
+	return ret;
+}
+
+int
+controller_init(struct controller *c)
+{
+	int ret;
+
+	TAILQ_INIT(&c->devices);
+	signal(SIGPIPE, SIG_IGN);
+	c->emu_ops = emu_driver_find(c->cfg.emu);
+	c->sf_ops = sf_driver_find(c->cfg.sf);
+	ret = init_step("event loop", create_events(c));
+	if (ret == 0)
+		ret = init_step(c->cfg.socket_dir, make_dir(c->cfg.socket_dir));
+	if (ret == 0) {
+		c->files = hostmem_files_create(c->cfg.any_file);
+		c->helper = helper_create(c->base);
+		ret = init_step("helper thread", c->files != NULL && c->helper != NULL ? 0 : -ENOMEM);
+	}
+	if (ret == 0)
+		ret = init_step("SIGBUS", catch_sigbus(c));
+	if (ret == 0)
+		ret = init_step("workers", create_workers(c));
+	if (ret == 0)
+		ret = init_step("hosts", create_hosts(c));
+	if (ret == 0)
+		ret = init_step("telemetry", request_init(c));
+	return ret;
+}
+
+/* Sleep in the event loop, but not while a grace period is under way: its end comes without an event. */
+static void
+turn(struct controller *c, uint64_t *since)
+{
+	const uint64_t spin = rte_get_tsc_hz() / US_PER_S * GRACE_SPIN_US;
+	const struct timeval poll = {.tv_usec = GRACE_POLL_US};
+
+	if (!grace_poll(c->grace)) {
+		*since = 0;
+		/* Calls may have activated events; those are found without sleeping. */
+		event_base_loop(c->base, EVLOOP_ONCE);
+		return;
+	}
+	if (*since == 0)
+		*since = rte_rdtsc();
+	if (rte_rdtsc() - *since > spin) {
+		event_base_loopexit(c->base, &poll);
+		event_base_loop(c->base, EVLOOP_ONCE);
+		return;
+	}
+	event_base_loop(c->base, EVLOOP_NONBLOCK);
+}
+
+void
+controller_run(struct controller *c)
+{
+	uint64_t since = 0;
+
+	log_info("controller is ready, %u worker lcore(s), sockets in %s", workers_count(c->workers),
+		c->cfg.socket_dir);
+	while (!c->stopping || !TAILQ_EMPTY(&c->devices))
+		turn(c, &since);
+}
+
+void
+controller_fini(struct controller *c)
+{
+	request_fini();
+	if (c->helper != NULL)
+		helper_destroy(c->helper);
+	workers_destroy(c->workers);
+	for (unsigned int i = 0; c->grace != NULL && grace_poll(c->grace) && i < 1000; i++)
+		;
+	for (unsigned int i = 0; i < c->cfg.n_hosts; i++)
+		if (c->host[i] != NULL)
+			c->host[i]->ops->destroy(c->host[i]);
+	grace_destroy(c->grace);
+	rte_mempool_free(c->pool);
+	if (c->files != NULL)
+		hostmem_files_destroy(c->files);
+	for (unsigned int i = 0; i < RTE_DIM(c->signal_event); i++)
+		if (c->signal_event[i] != NULL)
+			event_free(c->signal_event[i]);
+	if (c->fault_event != NULL)
+		event_free(c->fault_event);
+	if (c->base != NULL)
+		event_base_free(c->base);
+	if (c->fault_fd > 0)
+		close(c->fault_fd);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Control virtqueue: taking commands, doing them, completing their chains. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "ctrl_vq.h"
+#include "device.h"
+#include "device_run.h"
+#include "log.h"
+#include "virtio/virtio_net_ctrl.h"
+
+/* Commands per kick; a driver that keeps posting them must not keep the control lcore from the others. */
+#define CTRL_VQ_BURST 64
+
+enum outcome {
+	OUTCOME_OK,
+	OUTCOME_ERR,
+	OUTCOME_WAIT, /* ctrl_vq_done() follows */
+};
+
+static void ctrl_vq_poll(struct device *dev);
+
+static void
+set_mac(struct device *dev, const uint8_t *mac)
+{
+	memcpy(dev->state->ctrl_mac, mac, sizeof(dev->state->ctrl_mac));
+}
+
+static void
+set_rx_mode(struct device *dev, uint8_t mode, bool on)
+{
+	if (on)
+		dev->state->rx_mode |= 1u << mode;
+	else
+		dev->state->rx_mode &= ~(1u << mode);
+}
+
+static void
+announced(struct device *dev)
+{
+	struct virtio_net_config config = virtio_dev_state(dev->vdev)->config;
+
+	config.status &= ~VIRTIO_NET_S_ANNOUNCE;
+	virtio_dev_config_update(dev->vdev, &config);
+}
+
+static enum outcome
+execute(struct device *dev, const uint8_t *buf, uint32_t len)
+{
+	struct virtio_net_ctrl_cmd cmd;
+
+	if (virtio_net_ctrl_parse(buf, len, virtio_dev_features(dev->vdev), dev->conf.max_pairs, &cmd) < 0)
+		return OUTCOME_ERR;
+	switch (cmd.kind) {
+	case VIRTIO_NET_CTRL_KIND_RX_MODE:
+		set_rx_mode(dev, cmd.rx.mode, cmd.rx.on);
+		return OUTCOME_OK;
+	case VIRTIO_NET_CTRL_KIND_MAC_SET:
+		set_mac(dev, cmd.mac);
+		return OUTCOME_OK;
+	case VIRTIO_NET_CTRL_KIND_MAC_TABLE:
+		return OUTCOME_OK; /* every frame is delivered: the table asks for a subset */
+	case VIRTIO_NET_CTRL_KIND_ANNOUNCE:
+		announced(dev);
+		return OUTCOME_OK;
+	case VIRTIO_NET_CTRL_KIND_MQ:
+		device_set_pairs(dev, cmd.pairs, ctrl_vq_done);
+		return OUTCOME_WAIT;
+	}
+	return OUTCOME_ERR;
+}
+
+static void
+complete(struct device *dev, struct vring_chain *chain, uint8_t ack)
+{
+	struct vring *vr = &dev->ctrl.ring;
+	const uint32_t written = vring_chain_write(chain, 0, &ack, sizeof(ack));
+
+	vring_push(vr, chain, written);
+	if (vring_interrupt_wanted(vr))
+		virtio_dev_queue_interrupt(dev->vdev, virtio_net_ctrl_queue(virtio_dev_state(dev->vdev)));
+}
+
+/* @return 1 a command was taken; 0 none */
+static int
+take(struct device *dev, struct vring_chain *chain)
+{
+	struct vring *vr = &dev->ctrl.ring;
+	const int ret = vring_pop(vr, chain);
+
+	if (ret >= 0)
+		return ret;
+	log_err("%s: control queue broke: %s", dev->vuid, vring_strerror(vr->error));
+	ctrl_vq_stop(dev);
+	virtio_dev_needs_reset(dev->vdev);
+	return 0;
+}
+
+/* One command. @return false when there is nothing more to do now */
+static bool
+serve(struct device *dev)
+{
+	static struct vring_chain chain; /* large; the control lcore is one thread */
+	static uint8_t buf[VIRTIO_NET_CTRL_MAX + 1];
+	struct vring *vr = &dev->ctrl.ring;
+	enum outcome outcome = OUTCOME_ERR;
+	uint32_t len;
+
+	vring_refresh(vr);
+	if (take(dev, &chain) == 0)
+		return false;
+	len = vring_chain_read(&chain, 0, buf, sizeof(buf));
+	if (len <= VIRTIO_NET_CTRL_MAX && chain.in_len > 0)
+		outcome = execute(dev, buf, len);
+	if (outcome == OUTCOME_WAIT) {
+		/* Its memory may be gone when the answer comes: take the chain again then. */
+		vring_unpop(vr);
+		dev->ctrl.waiting = true;
+		return false;
+	}
+	complete(dev, &chain, outcome == OUTCOME_OK ? VIRTIO_NET_OK : VIRTIO_NET_ERR);
+	return true;
+}
+
+static void
+ctrl_vq_poll(struct device *dev)
+{
+	struct ctrl_vq *cq = &dev->ctrl;
+
+	for (int i = 0; i < CTRL_VQ_BURST; i++) {
+		if (!cq->running || cq->waiting)
+			return;
+		if (!serve(dev) && (!cq->running || cq->waiting || !vring_kicks_on(&cq->ring)))
+			return;
+	}
+	(void)eventfd_write(cq->kick_fd, 1); /* the rest after the others had their turn */
+}
+
+void
+ctrl_vq_done(struct device *dev, int err)
+{
+	static struct vring_chain chain;
+
+	if (!dev->ctrl.running || !dev->ctrl.waiting)
+		return;
+	dev->ctrl.waiting = false;
+	vring_refresh(&dev->ctrl.ring);
+	if (take(dev, &chain) == 1)
+		complete(dev, &chain, err == 0 ? VIRTIO_NET_OK : VIRTIO_NET_ERR);
+	ctrl_vq_poll(dev);
+}
+
+static void
+on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	eventfd_t n;
+
+	(void)what;
+	(void)eventfd_read(fd, &n);
+	ctrl_vq_poll(arg);
+}
+
+int
+ctrl_vq_start(struct device *dev)
+{
+	const struct virtio_state *vs = virtio_dev_state(dev->vdev);
+	const uint16_t q = virtio_net_ctrl_queue(vs);
+	const struct virtio_queue_state *qs = &vs->queue[q];
+	const struct vring_conf conf = {
+		.size = qs->size,
+		.features = virtio_dev_features(dev->vdev),
+		.desc = qs->desc,
+		.driver = qs->driver,
+		.device = qs->device,
+		.hm = dev->hm,
+		.record = &dev->records[q],
+	};
+	struct ctrl_vq *cq = &dev->ctrl;
+	int ret;
+
+	if (cq->running || !qs->enable || qs->reset)
+		return 0;
+	ret = vring_start(&cq->ring, &conf);
+	if (ret < 0)
+		return ret;
+	cq->kick_fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (cq->kick_fd < 0) {
+		ret = -errno;
+		vring_stop(&cq->ring);
+		return ret;
+	}
+	cq->kick_event = event_new(dev->ctl->base, cq->kick_fd, EV_READ | EV_PERSIST, on_kick, dev);
+	if (cq->kick_event == NULL || event_add(cq->kick_event, NULL) != 0)
+		log_err("%s: cannot watch the control queue", dev->vuid);
+	dev->emu->ops->set_kick(dev->emu, q, cq->kick_fd);
+	cq->running = true;
+	return 0;
+}
+
+void
+ctrl_vq_stop(struct device *dev)
+{
+	struct ctrl_vq *cq = &dev->ctrl;
+
+	if (!cq->running)
+		return;
+	cq->running = false;
+	cq->waiting = false;
+	dev->emu->ops->set_kick(dev->emu, virtio_net_ctrl_queue(virtio_dev_state(dev->vdev)), -1);
+	if (cq->kick_event != NULL)
+		event_free(cq->kick_event);
+	cq->kick_event = NULL;
+	close(cq->kick_fd);
+	vring_stop(&cq->ring);
+}

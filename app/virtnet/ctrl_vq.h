@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef APP_CTRL_VQ_H
+#define APP_CTRL_VQ_H
+
+/**
+ * @file
+ * The control virtqueue of a device, served by the control lcore (virtio 1.2, 5.1.6.5).
+ *
+ * Every chain is completed, with VIRTIO_NET_ERR if need be: a driver may spin for the answer. A command that has to
+ * wait for workers stays in the ring until it is done.
+ */
+
+#include <stdbool.h>
+
+#include "vring/vring.h"
+
+struct device;
+struct event;
+
+struct ctrl_vq {
+	struct vring ring;
+	bool running;
+	bool waiting; /**< a command is being carried out */
+	int kick_fd;
+	struct event *kick_event;
+};
+
+/** Start the queue if the driver has enabled it. @return 0; -errno of vring_start() or of the kick descriptor */
+int ctrl_vq_start(struct device *dev);
+/** Stop it; a command under way is forgotten. */
+void ctrl_vq_stop(struct device *dev);
+/** The command under way is done: complete its chain and go on with the next. */
+void ctrl_vq_done(struct device *dev, int err);
+
+#endif /* APP_CTRL_VQ_H */

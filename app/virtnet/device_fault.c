@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* What becomes of a device whose host has put something impossible into a ring. */
+
+#include <event2/event.h>
+
+#include "device_fault.h"
+#include "device_run.h"
+#include "log.h"
+
+static void
+step_nothing(struct device *dev, void *arg)
+{
+	RTE_SET_USED(dev);
+	RTE_SET_USED(arg);
+}
+
+/* NEEDS_RESET keeps device_quiesce() from publishing the pairs again. */
+static void
+give_up(struct device *dev, const char *why)
+{
+	if (virtio_dev_status(dev->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	log_err("%s: %s: device needs reset", dev->vuid, why);
+	virtio_dev_needs_reset(dev->vdev);
+	device_fault_cancel(dev);
+	(void)device_quiesce(dev, step_nothing, NULL, false);
+}
+
+static void
+on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	RTE_SET_USED(fd);
+	RTE_SET_USED(what);
+	give_up(arg, vring_strerror(VRING_ERR_ADDRESS));
+}
+
+static void
+wait_for_memory(struct device *dev)
+{
+	const struct timeval wait = {.tv_usec = DEVICE_FAULT_GRACE_MS * 1000};
+
+	if (dev->retry_timer == NULL)
+		dev->retry_timer = evtimer_new(dev->ctl->base, on_timeout, dev);
+	if (dev->retry_timer == NULL)
+		give_up(dev, vring_strerror(VRING_ERR_ADDRESS));
+	else if (!evtimer_pending(dev->retry_timer, NULL))
+		(void)evtimer_add(dev->retry_timer, &wait);
+}
+
+void
+device_fault_check(struct device *dev)
+{
+	if (dev->hm != NULL && hostmem_lost(dev->hm)) {
+		give_up(dev, "its memory was truncated by the client");
+		return;
+	}
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
+		struct qpair *qp = dev->pair[i];
+
+		if (qp == NULL || !atomic_exchange(&qp->fault, false))
+			continue;
+		for (int side = 0; side < QPAIR_SIDES; side++) {
+			if (!qp->run[side] || !vring_broken(&qp->ring[side]))
+				continue;
+			if (qp->ring[side].error == VRING_ERR_ADDRESS) {
+				wait_for_memory(dev);
+				continue;
+			}
+			log_err("%s: queue %u broke", dev->vuid, qpair_queue(qp, side));
+			give_up(dev, vring_strerror(qp->ring[side].error));
+			return;
+		}
+	}
+}
+
+/* Positions are where the failed chain is: starting the ring again tries it again. */
+static void
+step_retry(struct device *dev, void *arg)
+{
+	RTE_SET_USED(arg);
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
+		struct qpair *qp = dev->pair[i];
+
+		for (int side = 0; qp != NULL && side < QPAIR_SIDES; side++)
+			if (qp->run[side] && vring_broken(&qp->ring[side])) {
+				vring_stop(&qp->ring[side]);
+				qp->run[side] = false;
+			}
+	}
+}
+
+void
+device_fault_retry(struct device *dev)
+{
+	if (dev->retry_timer == NULL || !evtimer_pending(dev->retry_timer, NULL))
+		return;
+	(void)evtimer_del(dev->retry_timer);
+	(void)device_quiesce(dev, step_retry, NULL, false);
+}
+
+void
+device_fault_cancel(struct device *dev)
+{
+	if (dev->retry_timer != NULL)
+		event_free(dev->retry_timer);
+	dev->retry_timer = NULL;
+}

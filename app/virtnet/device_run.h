@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef APP_DEVICE_RUN_H
+#define APP_DEVICE_RUN_H
+
+/**
+ * @file
+ * Running a device's queues: what the driver's register writes and the client's memory messages do to workers.
+ */
+
+#include "device.h"
+
+extern const struct virtio_dev_ops device_virtio_ops;
+extern const struct emu_upcalls device_emu_upcalls;
+
+/**
+ * Withdraw the device's pairs from workers, then run fn(dev, arg) and, if it left the device started, publish them
+ * again. With nothing published fn runs at once.
+ *
+ * @param answer  fn's end also ends the register write or message that waits for it
+ * @return 0 done; -EINPROGRESS
+ */
+int device_quiesce(struct device *dev, void (*fn)(struct device *dev, void *arg), void *arg, bool answer);
+
+/** Change the number of pairs that receive; `done` is called later with 0 or -errno unless the device is reset. */
+void device_set_pairs(struct device *dev, uint16_t pairs, void (*done)(struct device *dev, int err));
+
+/** A step of taking the device down: stop everything and forget the client. For fn of device_quiesce(). */
+void device_stop(struct device *dev);
+
+#endif /* APP_DEVICE_RUN_H */

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef APP_QPAIR_H
+#define APP_QPAIR_H
+
+/**
+ * @file
+ * Queue pair: RX vring, TX vring and SF queue. The unit that a worker owns.
+ *
+ * Made by the control lcore; while it is published (worker.h) its rings belong to the worker.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sf/sf.h"
+#include "virtio/virtio.h"
+#include "vring/vring.h"
+
+struct device;
+struct worker;
+
+/** The two things a worker polls of a pair. */
+enum qpair_side {
+	QPAIR_RX, /**< SF -> driver */
+	QPAIR_TX, /**< driver -> SF */
+	QPAIR_SIDES,
+};
+
+struct qpair {
+	struct vring ring[QPAIR_SIDES];
+	/* constant while published */
+	const struct vring_burst *burst;
+	struct sf *sf;
+	const struct sf_ops *sf_ops;
+	struct rte_mempool *pool;
+	struct virtio_dev *vdev;
+	uint16_t index; /**< virtqueues are 2 * index (RX) and 2 * index + 1 (TX) */
+	bool run[QPAIR_SIDES];
+	/** RX: the driver has enabled this pair (VIRTIO_NET_CTRL_MQ). */
+	_Atomic bool rx_on;
+	/** A ring broke: the control lcore has to look. */
+	_Atomic bool fault;
+	/* the worker's own */
+	bool adopted;
+	bool active[QPAIR_SIDES];
+	uint64_t last_work[QPAIR_SIDES]; /**< TSC */
+	/* the control lcore's own */
+	int kick_fd[QPAIR_SIDES];
+	int sf_fd;
+	struct device *dev;
+	struct worker *worker;
+} __rte_cache_aligned;
+
+static inline uint16_t
+qpair_queue(const struct qpair *qp, enum qpair_side side)
+{
+	return qp->index * 2 + side;
+}
+
+/**
+ * Move one burst. Worker only.
+ * @return packets moved
+ */
+unsigned int qpair_poll(struct qpair *qp, enum qpair_side side);
+
+/**
+ * Nothing to do for a while: let the driver kick and look once more. Worker only.
+ * @return false if there is work after all: go on polling
+ */
+bool qpair_idle(struct qpair *qp, enum qpair_side side);
+
+#endif /* APP_QPAIR_H */
