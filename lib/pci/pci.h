@@ -63,7 +63,7 @@ enum pci_event {
 	PCI_EV_MSIX = 1u << 3,	     /**< MSI-X enable or function mask changed */
 	PCI_EV_POWER = 1u << 4,	     /**< power state changed */
 	PCI_EV_BAR = 1u << 5,	     /**< a BAR was written */
-	PCI_EV_VENDOR = 1u << 6, /**< a writable vendor capability (virtio PCI cfg access) */
+	PCI_EV_VENDOR = 1u << 6,     /**< a writable vendor capability (virtio PCI cfg access) */
 };
 
 struct pci_fn;

@@ -134,8 +134,7 @@ struct virtio_dev_params {
 	uint64_t device_features;
 	uint16_t num_queues;	 /**< incl. the control virtqueue (the last one) */
 	uint16_t max_queue_size; /**< power of two */
-	uint16_t num_vectors;	 /**< MSI-X vectors of the function; a vector register takes only
-				    values below */
+	uint16_t num_vectors;	 /**< MSI-X vectors of the function */
 	struct virtio_net_config config;
 };
 

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 The virtnet authors
+"""Options and fixtures of the system tests.
+
+    sudo pytest test/system                        on the build in build/
+    sudo pytest test/system --virtnet-suite forky  guests with a newer kernel
+"""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from virtnet_test import TOP, USERTOOLS
+from virtnet_test.lab import Lab
+from virtnet_test.report import LineReport
+from virtnet_test.wait import time_limit
+
+UNAVAILABLE = 77  # usertools/lib.sh: EX_UNAVAILABLE
+TEST_SECONDS = 150
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("virtnet")
+    group.addoption("--virtnet-build", default=str(TOP / "build"), help="build folder of the controller")
+    group.addoption("--virtnet-suite", default="bookworm", help="Debian release of the guests' kernel")
+    group.addoption("--virtnet-logs", help="folder for the logs of controllers and guests")
+    group.addoption("--virtnet-results", help="print one line per test, and add it to this file")
+    group.addoption("--virtnet-label", default="system", help="first word of those lines")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    results = config.getoption("--virtnet-results")
+    if results:
+        config.pluginmanager.unregister(name="terminalreporter")
+        logs = config.getoption("--virtnet-logs") or Path(results).parent
+        config.pluginmanager.register(LineReport(results, config.getoption("--virtnet-label"), logs))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    with time_limit(TEST_SECONDS, item.name):
+        yield
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a lab is made with."""
+
+    build: Path
+    qemu: str
+    guest: str
+
+
+def tool_output(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode == UNAVAILABLE:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def build(request):
+    path = Path(request.config.getoption("--virtnet-build")).resolve()
+    assert (path / "app" / "dpdk-virtnet").exists(), f"build it first: ninja -C {path}"
+    return path
+
+
+@pytest.fixture(scope="session")
+def tools(request, build):
+    suite = request.config.getoption("--virtnet-suite")
+    return Tools(
+        build=build,
+        qemu=tool_output(USERTOOLS / "fetch-qemu.sh"),
+        guest=tool_output(USERTOOLS / "build-guest.sh", "--suite", suite),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_lab(request, tools):
+    """Makes labs; the fixture that asks for one closes it."""
+    logs = request.config.getoption("--virtnet-logs")
+
+    def make(name, **options):
+        lab = Lab(tools, **options)
+        where = Path(logs) / re.sub(r"[^A-Za-z0-9_.-]+", "-", name) if logs else None
+        return lab, lambda: lab.close(where)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def lab(request, make_lab):
+    """A lab that the tests of one file share; its controller knows the VM vm1."""
+    made, close = make_lab(Path(request.node.name).stem)
+    yield made
+    close()
+
+
+@pytest.fixture
+def own_lab(request, make_lab):
+    """A lab for one test that does not leave much of it."""
+    made, close = make_lab(request.node.nodeid, vms=("vm1", "vm2"))
+    yield made
+    close()
+
+
+@pytest.fixture(scope="module")
+def guest(lab):
+    """The running VM vm1, without a network device."""
+    return lab.boot("vm1")

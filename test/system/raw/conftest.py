@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 The virtnet authors
+"""Fixtures of the raw-protocol tests.
+
+One controller and two devices serve all tests: the *subject*, which tests maltreat, and the
+*witness*, a device with a live driver that must pass a frame both ways after every test. A test
+that brings the controller down fails, and the next one gets a new controller.
+"""
+
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+
+import pytest
+
+from packet_socket import PacketSocket, frame
+from pci_config import PciConfig
+from vfio_user_client import Client, Disconnected
+from virtio_driver import GuestMemory, VirtioNet
+from virtnet_test import TOP
+from virtnet_test.controller import Controller
+
+CONNECT_TIMEOUT_S = 10
+SUBJECT_MAC = "0C:C4:7A:FF:22:01"
+WITNESS_MAC = "0C:C4:7A:FF:22:02"
+
+
+def build_folder(config):
+    """$VIRTNET_BUILD, else the sanitizer build, else --virtnet-build; None when nothing is built."""
+    named = os.environ.get("VIRTNET_BUILD")
+    for folder in [named] if named else [TOP / "build-asan", config.getoption("--virtnet-build")]:
+        path = pathlib.Path(folder).resolve()
+        if (path / "app" / "dpdk-virtnet").is_file():
+            return path
+    return None
+
+
+def connect(path, **options):
+    """A client. While a former one is being cleaned up, a new one is turned away: try again."""
+    give_up = time.monotonic() + CONNECT_TIMEOUT_S
+    while True:
+        try:
+            return Client(path, **options)
+        except (Disconnected, ConnectionError):
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+
+
+class Station:
+    """A device, its driver and the far side of its representor."""
+
+    def __init__(self, controller, device):
+        self.device = device
+        self.client = connect(device.socket)
+        self.driver = VirtioNet(self.client)
+        self.far = PacketSocket(controller.process.pid, device.representor)
+        self.count = 0
+
+    def check(self):
+        """A frame each way."""
+        self.count += 1
+        payload = b"witness %d " % self.count + bytes(64)
+        self.driver.send(frame("ff:ff:ff:ff:ff:ff", payload))
+        received = self.far.receive()
+        assert received and received[14:14 + len(payload)] == payload, "transmit path is dead"
+        self.far.send(frame(self.device.mac, payload))
+        self.driver.receive(wanted=lambda data: data[14:14 + len(payload)] == payload)
+
+    def close(self):
+        self.client.close()
+        self.driver.close()
+        self.far.close()
+
+
+class Lab:
+    """Controller, subject and witness; made anew when the controller has gone."""
+
+    def __init__(self, build, logs):
+        self.build = build
+        self.logs = logs
+        self.controller = None
+        self.folder = None
+        self.subject = None
+        self.witness = None
+
+    def ready(self):
+        if not self.controller:
+            self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virtnet-raw-"))
+            self.controller = Controller(self.build, self.folder).start()
+            self.subject = self.plug(SUBJECT_MAC)
+            self.witness = Station(self.controller, self.plug(WITNESS_MAC))
+            self.witness.driver.start()
+            self.witness.far.drain()
+        return self
+
+    def plug(self, mac, *options):
+        device = self.controller.hotplug(*options, mac=mac, pairs=2, size=256)
+        self.controller.netns.run(f"ip link set {device.representor} up")
+        return device
+
+    def descriptors(self):
+        """Number of descriptors that the controller holds."""
+        return len(os.listdir(f"/proc/{self.controller.process.pid}/fd"))
+
+    def check(self):
+        """Everybody but the subject is unharmed."""
+        try:
+            assert self.controller.alive(), \
+                f"the controller has gone:\n{self.controller.log()[-6000:]}"
+            self.controller.check_log()
+            self.witness.check()
+        except BaseException:
+            self.close(orderly=False)
+            raise
+
+    def close(self, orderly=True):
+        """The end of the controller; a leak is reported here when it is orderly."""
+        controller, self.controller = self.controller, None
+        if not controller:
+            return
+        self.witness.close()
+        try:
+            if orderly or controller.alive():
+                controller.close()
+        except AssertionError:
+            if orderly:
+                raise
+        finally:
+            if self.logs:
+                os.makedirs(self.logs, exist_ok=True)
+                shutil.copy(controller.log_path, self.logs)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", name="lab_of_session")
+def fixture_lab_of_session(request):
+    build = build_folder(request.config)
+    if build is None:
+        pytest.skip("no dpdk-virtnet is built (build, build-asan or $VIRTNET_BUILD)")
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces and TAP devices")
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("needs /dev/net/tun")
+    lab = Lab(build, request.config.getoption("--virtnet-logs"))
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(name="lab")
+def fixture_lab(lab_of_session):
+    """Running controller; afterwards it and the witness have to be well."""
+    yield lab_of_session.ready()
+    lab_of_session.check()
+
+
+@pytest.fixture(name="device")
+def fixture_device(lab):
+    return lab.subject
+
+
+@pytest.fixture(name="stranger")
+def fixture_stranger(device):
+    """A connection on which nothing has been said yet."""
+    client = connect(device.socket, negotiate=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture(name="client")
+def fixture_client(device):
+    """A connection with the version negotiated."""
+    client = connect(device.socket)
+    yield client
+    client.close()
+
+
+@pytest.fixture(name="config")
+def fixture_config(client):
+    return PciConfig(client)
+
+
+@pytest.fixture(name="driver")
+def fixture_driver(client):
+    """A driver that is not started yet; rings and buffers lie in two ranges of guest memory."""
+    driver = VirtioNet(client, GuestMemory(client), GuestMemory(client, iova=0x80000000))
+    yield driver
+    driver.close()
+
+
+@pytest.fixture(name="far")
+def fixture_far(lab, device):
+    """The far side of the subject's representor."""
+    far = PacketSocket(lab.controller.process.pid, device.representor)
+    far.drain()
+    yield far
+    far.close()
+
+
+@pytest.fixture(name="reconnect")
+def fixture_reconnect(device):
+    """Further connections to the subject, closed at the end."""
+    clients = []
+
+    def new(**options):
+        clients.append(connect(device.socket, **options))
+        return clients[-1]
+    yield new
+    for client in clients:
+        client.close()

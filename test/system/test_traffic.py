@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 The virtnet authors
+"""Bytes between a VM and the network behind the representor: every size, both ways, with and without offloads."""
+
+import json
+
+import pytest
+
+from virtnet_test.wait import wait_until
+
+SUBNET = "192.0.2"
+FAR = f"{SUBNET}.1"
+NEAR = f"{SUBNET}.2"
+FILE_SIZE = 16 << 20
+
+
+class Wire:
+    """A VM's netdev and the representor at its other end."""
+
+    def __init__(self, lab, guest):
+        self.guest = guest
+        self.device = lab.controller.hotplug(mac="0C:C4:7A:FF:22:93", pairs=1)
+        self.netdev, self.far = lab.connect(guest, self.device, SUBNET)
+
+    def offloads(self, state):
+        """Checksum and segmentation offloads of both ends. What an end lacks stays as it is."""
+        features = " ".join(f"{name} {state}" for name in ("tx", "sg", "tso", "gso", "gro"))
+        self.guest.run(f"ethtool -K {self.netdev} {features}", check=False)
+        self.far.run(f"ethtool -K {self.device.representor} {features}", check=False)
+
+    def average_frame_from_guest(self, transfer):
+        """Bytes per frame that the representor received while transfer() ran."""
+        before = self.far.statistics(self.device.representor)["rx"]
+        transfer()
+        after = self.far.statistics(self.device.representor)["rx"]
+        return (after["bytes"] - before["bytes"]) / max(1, after["packets"] - before["packets"])
+
+    def iperf(self, *options, seconds=2):
+        """Bytes per second that a TCP connection from the guest to the far side carried."""
+        server = self.far.start("iperf3", "-s", "-1")
+        wait_until(lambda: self.far.listening(5201), "the iperf3 server")
+        output = self.guest.run(f"iperf3 -c {FAR} -t {seconds} -J {' '.join(options)}", seconds=30)
+        server.wait(10)
+        return json.loads(output)["end"]["sum_received"]["bits_per_second"] / 8
+
+
+@pytest.fixture(scope="module")
+def wire(lab, guest):
+    return Wire(lab, guest)
+
+
+@pytest.fixture(params=["on", "off"], ids=["offloads on", "offloads off"])
+def offloads(request, wire):
+    wire.offloads(request.param)
+    yield request.param
+    wire.offloads("on")
+
+
+@pytest.mark.parametrize("size", [1, 18, 56, 500, 1472, 1473, 3000, 8000, 20000])
+def test_ping_both_ways(wire, size):
+    wire.guest.ping(FAR, f"-c 3 -i 0.05 -W 2 -s {size}")
+    wire.far.ping(NEAR, f"-c 3 -i 0.05 -W 2 -s {size}")
+
+
+def test_many_pings_none_lost(wire):
+    assert "200 packets received" in wire.guest.ping(FAR, "-c 200 -i 0.002 -W 2")
+
+
+def test_tcp_from_the_guest(wire, offloads):
+    frame = wire.average_frame_from_guest(lambda: wire.iperf())
+    if offloads == "on":
+        assert frame > 3000, "large segments cross the device whole"
+    else:
+        assert frame <= 1514
+
+
+def test_tcp_to_the_guest(wire, offloads):
+    assert wire.iperf("-R") > 1_000_000
+
+
+def test_udp_both_ways(wire):
+    assert wire.iperf("-u", "-b", "20M", "-l", "1400") > 1_000_000
+    assert wire.iperf("-u", "-b", "20M", "-l", "1400", "-R") > 1_000_000
+
+
+def test_file_arrives_in_the_guest_unchanged(wire, offloads, tmp_path):
+    wire.far.run(f"head -c {FILE_SIZE} /dev/urandom > {tmp_path}/file")
+    server = wire.far.start("sh", "-c", f"busybox nc -l -p 8000 < {tmp_path}/file")
+    wait_until(lambda: wire.far.listening(8000), "the far side's nc")
+    received = wire.guest.run(f"sha256sum < /dev/tcp/{FAR}/8000", seconds=60)
+    server.wait(10)
+    assert received == wire.far.run(f"sha256sum < {tmp_path}/file")
+
+
+def test_file_from_the_guest_arrives_unchanged(wire, offloads, tmp_path):
+    server = wire.far.start("sh", "-c", f"busybox nc -l -p 8000 > {tmp_path}/file")
+    wait_until(lambda: wire.far.listening(8000), "the far side's nc")
+    wire.guest.run(f"head -c {FILE_SIZE} /dev/urandom > /tmp/file; cat /tmp/file > /dev/tcp/{FAR}/8000", seconds=60)
+    server.wait(10)
+    assert wire.far.run(f"sha256sum < {tmp_path}/file") == wire.guest.run("sha256sum < /tmp/file; rm /tmp/file")
+
+
+def test_guest_goes_down_and_up_again(wire):
+    wire.guest.run(f"ip link set {wire.netdev} down")
+    assert " 100% packet loss" in wire.far.run(f"busybox ping -c 2 -i 0.2 -W 1 {NEAR}", check=False)
+    wire.guest.run(f"ip link set {wire.netdev} up")
+    wire.far.ping(NEAR)
+
+
+def test_two_way_traffic_at_once(wire):
+    server = wire.far.start("iperf3", "-s", "-1")
+    wait_until(lambda: wire.far.listening(5201), "the iperf3 server")
+    wire.guest.run(f"iperf3 -c {FAR} -t 3 --bidir", seconds=30)
+    server.wait(10)
+    wire.guest.ping(FAR)

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* A ring from start to stop: positions, records, areas, notifications both ways. */
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "test.h"
+#include "vring_rig.h"
+
+#define HDR RIG_HDR
+
+/* ---- positions ---- */
+
+/* One packet out and, by the same mbuf, back in. */
+static void
+loop_once(struct rig *r, uint16_t n)
+{
+	struct vring_used_chain used[VRING_BURST * 2];
+	const struct vring_buf tx = {RIG_BUFS, HDR + 64}, rx = {RIG_BUFS + 4096, 1600};
+	struct rte_mbuf *pkts[VRING_BURST];
+
+	for (uint16_t i = 0; i < n; i++)
+		assert_int_equal(vring_driver_add(&r->vd, &tx, 1, 0, false, i), 0);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(rig_dequeue(r, pkts, n), n);
+	for (uint16_t i = 0; i < n; i++)
+		assert_int_equal(vring_driver_add(&r->vd, &rx, 0, 1, false, n + i), 0);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(rig_enqueue(r, pkts, n), n);
+	assert_int_equal(vring_driver_get_burst(&r->vd, used, n * 2), n * 2);
+	for (uint16_t i = 0; i < n * 2; i++)
+		assert_int_equal(used[i].token, i);
+}
+
+static void
+indices_wrap_after_65536_entries(void **state)
+{
+	struct rig *r = *state;
+	uint32_t sent = 0;
+
+	for (uint16_t n = 1; sent < 70000; n = n % 31 + 1) {
+		loop_once(r, n);
+		sent += n;
+	}
+	assert_int_equal(r->rec.stats.packets, 2 * sent);
+	assert_int_equal(r->rec.used_idx, (uint16_t)(2 * sent));
+}
+
+static void
+ring_of_any_legal_size_works(void **state)
+{
+	static const uint16_t sizes[] = {2, 4, 64, 256};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < RTE_DIM(sizes); i++) {
+		rig_start(r, sizes[i], 0);
+		for (int j = 0; j < 300; j++)
+			loop_once(r, RTE_MIN(sizes[i] / 2, 32));
+	}
+}
+
+static void
+stopped_ring_goes_on_where_it_stood(void **state)
+{
+	struct rig *r = *state;
+
+	loop_once(r, 20);
+	vring_stop(&r->vr);
+	assert_int_equal(r->rec.running, 1);
+	assert_int_equal(r->rec.used_idx, 40);
+	assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+	loop_once(r, 20);
+	assert_int_equal(r->rec.used_idx, 80);
+}
+
+static void
+ring_with_a_cleared_record_begins_at_zero(void **state)
+{
+	struct rig *r = *state;
+
+	loop_once(r, 20);
+	vring_stop(&r->vr);
+	r->rec.running = 0;
+	assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+	assert_int_equal(r->vr.used_idx, 0);
+	assert_int_equal(r->vr.avail_idx, 0);
+}
+
+static void
+successor_stores_a_used_index_that_did_not_get_out(void **state)
+{
+	struct rig *r = *state;
+
+	loop_once(r, 20);
+	/* As if the process had died between the record and the ring. */
+	r->vd.used->idx = 35;
+	assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+	assert_int_equal(r->vd.used->idx, 40);
+}
+
+static void
+chain_taken_but_not_given_back_is_taken_again(void **state)
+{
+	const struct vring_buf buf = {RIG_BUFS, 100};
+	struct rig *r = *state;
+
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 5);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(vring_pop(&r->vr, &r->chain), 1);
+	vring_stop(&r->vr);
+	assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+	assert_int_equal(vring_pop(&r->vr, &r->chain), 1);
+	vring_push(&r->vr, &r->chain, 0);
+	rig_assert_used(r, 5, 0);
+}
+
+static void
+impossible_rings_are_not_started(void **state)
+{
+	static const struct {
+		uint16_t size;
+		int64_t desc, driver, device; /* moved by that much */
+		int want;
+	} table[] = {
+		{0, 0, 0, 0, -EINVAL},
+		{3, 0, 0, 0, -EINVAL},
+		{255, 0, 0, 0, -EINVAL},
+		{32769, 0, 0, 0, -EINVAL},
+		{65535, 0, 0, 0, -EINVAL},
+		{256, 8, 0, 0, -EINVAL},
+		{256, 0, 1, 0, -EINVAL},
+		{256, 0, 0, 2, -EINVAL},
+		{256, -4096, 0, 0, -EFAULT},
+		{256, 0, RIG_HOLE - RIG_NEAR, 0, -EFAULT},
+		{256, 0, 0, RIG_HOLE - RIG_NEAR, -EFAULT},
+		{256, RIG_FAR - RIG_NEAR - 64, 0, 0, -EFAULT}, /* across a border */
+		{256, RIG_RO - RIG_NEAR, 0, 0, 0},
+		{256, 0, 0, RIG_RO - RIG_NEAR, -EFAULT}, /* not writable */
+		{32768, 0, 0, 0, 0},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < RTE_DIM(table); i++) {
+		struct vring_conf conf = r->conf;
+		struct vring vr;
+
+		conf.size = table[i].size;
+		conf.desc += (uint64_t)table[i].desc;
+		conf.driver += (uint64_t)table[i].driver;
+		conf.device += (uint64_t)table[i].device;
+		assert_int_equal(vring_start(&vr, &conf), table[i].want);
+		if (table[i].want == 0)
+			vring_stop(&vr);
+	}
+}
+
+static void
+ring_misaligned_in_memory_is_not_started(void **state)
+{
+	struct rig *r = *state;
+	struct vring_conf conf = r->conf;
+	struct vring vr;
+
+	/* The client's addresses are aligned, its file offset is not. */
+	assert_int_equal(hostmem_map(r->hm, RIG_HOLE, 0x10000, r->fd, 1, HOSTMEM_READ | HOSTMEM_WRITE), 0);
+	rig_publish(r);
+	conf.desc = RIG_HOLE;
+	assert_int_equal(vring_start(&vr, &conf), -EFAULT);
+}
+
+static void
+areas_in_use_are_known(void **state)
+{
+	struct rig *r = *state;
+	const struct {
+		uint64_t iova, len;
+		bool want;
+	} table[] = {
+		{r->conf.desc, 1, true},
+		{r->conf.desc - 16, 16, false},
+		{r->conf.desc - 16, 17, true},
+		{r->conf.driver + 4, 2, true},
+		{r->conf.driver + 6 + 2 * RIG_SIZE - 1, 1, true},
+		{r->conf.device + 6 + 8 * RIG_SIZE - 1, 1, true},
+		{r->conf.device + 6 + 8 * RIG_SIZE, 4096, false},
+		{0, UINT64_MAX, true},
+		{RIG_BUFS, 4096, false},
+	};
+
+	for (size_t i = 0; i < RTE_DIM(table); i++)
+		assert_int_equal(vring_uses(&r->vr, table[i].iova, table[i].len), table[i].want);
+	vring_stop(&r->vr);
+	assert_false(vring_uses(&r->vr, 0, UINT64_MAX));
+}
+
+static void
+unmapped_buffer_is_not_reached_through_an_old_hint(void **state)
+{
+	const struct vring_buf buf = rig_tx_buf(*state, RIG_FAR, 64, 1);
+	struct rig *r = *state;
+	struct rte_mbuf *m;
+
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(rig_dequeue(r, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	assert_int_equal(hostmem_unmap(r->hm, RIG_FAR, RIG_FAR_LEN), 1);
+	rig_publish(r);
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(rig_dequeue(r, &m, 1), 0);
+	assert_int_equal(r->vr.error, VRING_ERR_ADDRESS);
+	assert_int_equal(r->rec.stats.invalid_buffer, 1);
+}
+
+/* ---- notifications ---- */
+
+/* Use n entries without asking for interrupts. */
+static void
+use_entries(struct rig *r, uint32_t n)
+{
+	const struct vring_buf buf = {RIG_BUFS, HDR + 64};
+	struct vring_used_chain used;
+	struct rte_mbuf *m;
+
+	r->vd.interrupts_off = true;
+	while (n-- != 0) {
+		vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+		vring_driver_publish(&r->vd);
+		assert_int_equal(rig_dequeue(r, &m, 1), 1);
+		rte_pktmbuf_free(m);
+		assert_int_equal(vring_driver_get_burst(&r->vd, &used, 1), 1);
+	}
+}
+
+static void
+interrupt_flag_is_obeyed(void **state)
+{
+	struct rig *r = *state;
+
+	use_entries(r, 1);
+	assert_true(vring_interrupt_wanted(&r->vr));
+	assert_false(vring_interrupt_wanted(&r->vr)); /* nothing used since */
+	vring_driver_interrupts_off(&r->vd);
+	use_entries(r, 1);
+	assert_false(vring_interrupt_wanted(&r->vr));
+	vring_driver_interrupts_on(&r->vd);
+	use_entries(r, 1);
+	assert_true(vring_interrupt_wanted(&r->vr));
+}
+
+static void
+interrupt_event_is_obeyed(void **state)
+{
+	static const struct {
+		uint32_t before; /* used index at the last decision */
+		uint32_t n;	 /* used since */
+		uint16_t event;
+		bool want;
+	} table[] = {
+		{10, 1, 10, true},     /* this very entry */
+		{10, 1, 11, false},    /* the next one */
+		{10, 1, 9, false},     /* the one before: seen already */
+		{10, 5, 12, true},     /* in the middle */
+		{10, 5, 14, true},     /* the last */
+		{10, 5, 15, false},    /* just behind */
+		{65530, 10, 65535, true}, /* across the wrap */
+		{65530, 10, 0, true},
+		{65530, 10, 3, true},
+		{65530, 10, 4, false},
+		{65530, 10, 65529, false},
+		{65535, 1, 65535, true},
+		{65535, 1, 0, false},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < RTE_DIM(table); i++) {
+		rig_start(r, RIG_SIZE, RIG_EVENT);
+		/* Take up a ring that stands there already. */
+		vring_stop(&r->vr);
+		r->rec.used_idx = (uint16_t)table[i].before;
+		r->vd.avail_idx = r->vd.used_idx = (uint16_t)table[i].before;
+		vring_driver_publish(&r->vd);
+		assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+		assert_true(vring_interrupt_wanted(&r->vr)); /* at first always: nobody knows */
+		r->vd.avail->ring[RIG_SIZE] = table[i].event;
+		use_entries(r, table[i].n);
+		assert_int_equal(vring_interrupt_wanted(&r->vr), table[i].want);
+		assert_false(vring_interrupt_wanted(&r->vr));
+	}
+}
+
+static void
+interrupt_is_wanted_after_the_index_lapped_the_last_decision(void **state)
+{
+	struct rig *r = *state;
+
+	rig_start(r, RIG_SIZE, RIG_EVENT);
+	use_entries(r, 1);
+	assert_true(vring_interrupt_wanted(&r->vr));
+	r->vd.avail->ring[RIG_SIZE] = 30000;
+	use_entries(r, 65536 + 10); /* passed 30000, yet ends just behind where it began */
+	assert_true(vring_interrupt_wanted(&r->vr));
+}
+
+static void
+kicks_follow_the_flag(void **state)
+{
+	const struct vring_buf buf = {RIG_BUFS, 100};
+	struct rig *r = *state;
+
+	vring_kicks_off(&r->vr);
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+	vring_driver_publish(&r->vd);
+	assert_false(vring_driver_kick_needed(&r->vd));
+	assert_true(vring_kicks_on(&r->vr)); /* it came meanwhile */
+	use_entries(r, 1);
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+	vring_driver_publish(&r->vd);
+	assert_true(vring_driver_kick_needed(&r->vd));
+	assert_false(vring_driver_kick_needed(&r->vd));
+}
+
+static void
+kicks_follow_the_event(void **state)
+{
+	const struct vring_buf buf = {RIG_BUFS, 100};
+	struct rte_mbuf *m;
+	struct rig *r = *state;
+
+	rig_start(r, RIG_SIZE, RIG_EVENT);
+	for (int i = 0; i < 3; i++) {
+		assert_false(vring_kicks_on(&r->vr));
+		vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+		vring_driver_publish(&r->vd);
+		assert_true(vring_driver_kick_needed(&r->vd));
+		vring_kicks_off(&r->vr);
+		vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+		vring_driver_publish(&r->vd);
+		assert_false(vring_driver_kick_needed(&r->vd));
+		assert_true(vring_kicks_on(&r->vr));
+		for (int j = 0; j < 2; j++) {
+			assert_int_equal(rig_dequeue(r, &m, 1), 1);
+			rte_pktmbuf_free(m);
+		}
+		vring_driver_get_burst(&r->vd, (struct vring_used_chain[2]){0}, 2);
+	}
+}
+
+static void
+started_ring_asks_for_kicks(void **state)
+{
+	struct rig *r = *state;
+
+	vring_kicks_off(&r->vr);
+	assert_int_equal(r->vd.used->flags, VIRTQ_USED_F_NO_NOTIFY);
+	vring_stop(&r->vr);
+	assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+	assert_int_equal(r->vd.used->flags, 0);
+}
+
+static void
+burst_functions_follow_the_features(void **state)
+{
+	assert_string_equal(vring_burst_select(RIG_VERSION1)->name, "split");
+	assert_string_equal(vring_burst_select(RIG_VERSION1 | RIG_OFFLOAD)->name, "split offload");
+	assert_string_equal(vring_burst_select(UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM)->name, "split offload");
+}
+
+static int
+test_vring_life(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		T(indices_wrap_after_65536_entries),
+		T(ring_of_any_legal_size_works),
+		T(stopped_ring_goes_on_where_it_stood),
+		T(ring_with_a_cleared_record_begins_at_zero),
+		T(successor_stores_a_used_index_that_did_not_get_out),
+		T(chain_taken_but_not_given_back_is_taken_again),
+		T(impossible_rings_are_not_started),
+		T(ring_misaligned_in_memory_is_not_started),
+		T(areas_in_use_are_known),
+		T(unmapped_buffer_is_not_reached_through_an_old_hint),
+		T(interrupt_flag_is_obeyed),
+		T(interrupt_event_is_obeyed),
+		T(interrupt_is_wanted_after_the_index_lapped_the_last_decision),
+		T(kicks_follow_the_flag),
+		T(kicks_follow_the_event),
+		T(started_ring_asks_for_kicks),
+		T(burst_functions_follow_the_features),
+	};
+
+	return cmocka_run_group_tests_name("vring_life", tests, NULL, NULL);
+}
+REGISTER_TEST_COMMAND(vring_life, test_vring_life)
