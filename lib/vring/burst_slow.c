@@ -6,7 +6,7 @@
 
 #include "vring/burst.h"
 
-/* Copy len bytes into m and mbufs chained to it. On failure m is as it was. */
+/* Copy len bytes into m and mbufs chained to it. On failure m is a raw mbuf. */
 static int
 packet_read(struct iov_cursor *cur, struct rte_mempool *mp, struct rte_mbuf *m, uint32_t len)
 {
@@ -34,12 +34,12 @@ no_mbuf:
 	rte_pktmbuf_free(m->next);
 	m->next = NULL;
 	m->nb_segs = 1;
-	m->data_len = 0;
 	return -1;
 }
 
 enum burst_slow
-burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m, uint16_t head, unsigned int spec)
+burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m, uint16_t head,
+	unsigned int spec)
 {
 	struct vring_chain chain;
 	struct iov_cursor cur;
@@ -56,7 +56,7 @@ burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m,
 		vr->rec->stats.bad_header++;
 		return SLOW_DROPPED;
 	}
-	m->data_off = VRING_MBUF_DATA_OFF;
+	burst_mbuf_init(m, 0);
 	cur = (struct iov_cursor){chain.iov, chain.n_out, 0};
 	memset(VRING_MBUF_HDR(m), 0, HDR_SIZE);
 	if ((spec & BURST_OFFLOAD) == 0) {

@@ -11,12 +11,12 @@
 
 /* Where the walk of a chain stands. */
 struct walk {
-	uint64_t table;	   /* IOVA of the indirect table */
-	uint32_t entries;  /* descriptors in the table walked, indirect or not */
-	uint32_t budget;   /* descriptors that the chain may still have */
+	uint64_t table;	  /* IOVA of the indirect table */
+	uint32_t entries; /* descriptors in the table walked, indirect or not */
+	uint32_t budget;  /* descriptors that the chain may still have */
 	uint32_t idx;
 	bool indirect;
-	bool writable;	   /* a device-writable buffer has been seen */
+	bool writable; /* a device-writable buffer has been seen */
 };
 
 static int
@@ -75,7 +75,8 @@ indirect_enter(struct vring *vr, const struct virtq_desc *d, struct walk *w)
 	return 0;
 }
 
-/* One buffer, in as many pieces as it has in our memory. Empty buffers are passed over, whatever their address. */
+/* One buffer, in as many pieces as it has here. Empty ones are passed over, whatever their address.
+ */
 static int
 pieces_add(struct vring *vr, const struct virtq_desc *d, struct walk *w, struct vring_chain *c)
 {
@@ -98,7 +99,8 @@ pieces_add(struct vring *vr, const struct virtq_desc *d, struct walk *w, struct 
 		if (c->n_out + c->n_in == VRING_MAX_CHAIN)
 			return fail_too_long(vr);
 		len = left;
-		va = hostmem_translate(vr->table, &vr->hint, iova, &len, in ? HOSTMEM_WRITE : HOSTMEM_READ);
+		va = hostmem_translate(
+			vr->table, &vr->hint, iova, &len, in ? HOSTMEM_WRITE : HOSTMEM_READ);
 		if (va == NULL)
 			return fail(vr, VRING_ERR_ADDRESS);
 		c->iov[c->n_out + c->n_in] = (struct iovec){.iov_base = va, .iov_len = len};

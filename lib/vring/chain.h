@@ -7,13 +7,15 @@
 
 /**
  * @file
- * Inside lib/vring: chains of any layout as lists of pieces. The way of everything that is not one plain buffer.
+ * Inside lib/vring: chains of any layout as lists of pieces. The way of everything that is not one
+ * plain buffer.
  */
 
 #include "vring/vring.h"
 
 /**
- * Walk the chain that begins at descriptor `head` of a split ring; everything in it is checked and translated.
+ * Walk the chain that begins at descriptor `head` of a split ring; everything in it is checked and
+ * translated.
  *
  * @return 0; -1 the ring broke
  */
@@ -22,8 +24,8 @@ int split_gather(struct vring *vr, uint16_t head, struct vring_chain *chain);
 /** A place in a list of pieces. */
 struct iov_cursor {
 	const struct iovec *iov;
-	uint32_t n;	/**< pieces left, the current one included */
-	size_t off;	/**< in the current piece */
+	uint32_t n; /**< pieces left, the current one included */
+	size_t off; /**< in the current piece */
 };
 
 /** Copy out of, or into, the pieces from the cursor on; the cursor moves. @return bytes copied */

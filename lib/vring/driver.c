@@ -12,15 +12,15 @@
 #include "vring/split_ring.h"
 #include "vring/vring_driver.h"
 
-#define AREA_ALIGN 64u
-#define FEATURE(f, bit) (((f) & UINT64_C(1) << (bit)) != 0)
+#define AREA_ALIGN	64u
+#define FEATURE(f, bit) (((f)&UINT64_C(1) << (bit)) != 0)
 
 static size_t
 areas_size(uint16_t size)
 {
 	return RTE_ALIGN_CEIL(SPLIT_DESC_SIZE(size), AREA_ALIGN) +
-		RTE_ALIGN_CEIL(SPLIT_AVAIL_SIZE(size), AREA_ALIGN) +
-		RTE_ALIGN_CEIL(SPLIT_USED_SIZE(size), AREA_ALIGN);
+	       RTE_ALIGN_CEIL(SPLIT_AVAIL_SIZE(size), AREA_ALIGN) +
+	       RTE_ALIGN_CEIL(SPLIT_USED_SIZE(size), AREA_ALIGN);
 }
 
 size_t
@@ -89,7 +89,8 @@ head_add(struct vring_driver *vd, uint16_t head, uint16_t n, uint64_t token)
 }
 
 static void
-add_indirect(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n_out, uint16_t n, uint64_t token)
+add_indirect(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n_out, uint16_t n,
+	uint64_t token)
 {
 	const uint16_t head = vd->free_head;
 	const size_t first = (size_t)head * VRING_DRIVER_INDIRECT_MAX;
@@ -106,8 +107,8 @@ add_indirect(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n_o
 }
 
 int
-vring_driver_add(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n_out, uint16_t n_in,
-	bool indirect, uint64_t token)
+vring_driver_add(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n_out,
+	uint16_t n_in, bool indirect, uint64_t token)
 {
 	const uint32_t n = (uint32_t)n_out + n_in;
 	const uint16_t head = vd->free_head;
@@ -169,7 +170,7 @@ vring_driver_kick_needed(struct vring_driver *vd)
 	if (vd->event_idx)
 		return virtq_need_event(__atomic_load_n(event, __ATOMIC_RELAXED), new, old);
 	return old != new &&
-		(__atomic_load_n(&vd->used->flags, __ATOMIC_RELAXED) & VIRTQ_USED_F_NO_NOTIFY) == 0;
+	       (__atomic_load_n(&vd->used->flags, __ATOMIC_RELAXED) & VIRTQ_USED_F_NO_NOTIFY) == 0;
 }
 
 /* Give the descriptors of the chain at head back to the free list. */

@@ -3,10 +3,12 @@
  */
 
 /*
- * Host-memory table of one device: ranges in chunks of a two-level sorted array, edited copy-on-write.
+ * Host-memory table of one device: ranges in chunks of a two-level sorted array, edited
+ * copy-on-write.
  *
- * Chunks that a snapshot shows are never changed: an edit replaces the chunk it touches. Finding is O(log n); an
- * edit moves at most one chunk and, rarely, the list of slices; publishing copies the list of slices only.
+ * Chunks that a snapshot shows are never changed: an edit replaces the chunk it touches. Finding is
+ * O(log n); an edit moves at most one chunk and, rarely, the list of slices; publishing copies the
+ * list of slices only.
  */
 
 #include <errno.h>
@@ -16,8 +18,9 @@
 #include "vring/hostmem_files.h"
 
 #define CHUNK_REGIONS 128u /* 4 KiB */
-/* Neighbours looked at when a lookup widens its result: a bound, QEMU cuts RAM into fewer pieces. */
-#define WIDEN_MAX     16u
+/* Neighbours looked at when a lookup widens its result: a bound, QEMU cuts RAM into fewer pieces.
+ */
+#define WIDEN_MAX 16u
 
 struct hostmem_chunk {
 	struct hostmem_chunk *next; /* in the list of replaced chunks */
@@ -40,6 +43,7 @@ struct hostmem_edit {
 	uint32_t cap;
 	uint32_t n_ranges;
 	uint32_t n_files;
+	uint64_t gen;
 	bool dirty;
 	struct file_use *uses;
 	/* what snapshots up to the one in force may still show */
@@ -186,13 +190,13 @@ chunk_find(const struct hostmem_chunk *c, uint64_t iova)
 static bool
 region_goes_on(const struct hostmem_region *a, const struct hostmem_region *b)
 {
-	return a->iova + a->len == b->iova && a->va != NULL && b->va != NULL && a->va + a->len == b->va &&
-		a->prot == b->prot;
+	return a->iova + a->len == b->iova && a->va != NULL && b->va != NULL &&
+	       a->va + a->len == b->va && a->prot == b->prot;
 }
 
 uint8_t *
-hostmem_lookup(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_t iova, uint64_t *len,
-	uint32_t prot)
+hostmem_lookup(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_t iova,
+	uint64_t *len, uint32_t prot)
 {
 	const struct hostmem_chunk *c;
 	uint32_t pos, first, last;
@@ -363,7 +367,8 @@ region_insert(struct hostmem_edit *e, uint32_t s, uint32_t pos, const struct hos
 
 /* Where a new range belongs. */
 static int
-region_place(const struct hostmem_edit *e, const struct hostmem_region *r, uint32_t *s, uint32_t *pos)
+region_place(
+	const struct hostmem_edit *e, const struct hostmem_region *r, uint32_t *s, uint32_t *pos)
 {
 	const struct hostmem_region *next = NULL;
 	const struct hostmem_chunk *c;
@@ -395,7 +400,8 @@ hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, 
 	uint32_t s, pos;
 	int ret;
 
-	if (len == 0 || iova + len < iova || off < 0 || (prot & ~(HOSTMEM_READ | HOSTMEM_WRITE)) != 0)
+	if (len == 0 || iova + len < iova || off < 0 ||
+		(prot & ~(HOSTMEM_READ | HOSTMEM_WRITE)) != 0)
 		return -EINVAL;
 	if (e->n_ranges >= HOSTMEM_MAX_RANGES)
 		return -ENOSPC;
@@ -560,6 +566,7 @@ hostmem_publish(struct hostmem *hm, struct hostmem_retired **retired)
 		free(r);
 		return -ENOMEM;
 	}
+	t->gen = ++e->gen;
 	t->n = e->n_slices;
 	if (t->n != 0)
 		memcpy(t->slice, e->slice, t->n * sizeof(t->slice[0]));

@@ -9,12 +9,13 @@
  * @file
  * Host-memory table: I/O virtual addresses of a device -> memory of this process.
  *
- * The control lcore owns a struct hostmem per device and edits it as the client maps and unmaps ranges. Workers
- * never see it: they read a struct hostmem_table, an immutable sorted snapshot made by hostmem_publish(). What a
- * former snapshot referred to is freed with hostmem_retire() once every worker has passed a quiescent state.
+ * The control lcore owns a struct hostmem per device and edits it as the client maps and unmaps
+ * ranges. Workers never see it: they read a struct hostmem_table, an immutable sorted snapshot made
+ * by hostmem_publish(). What a former snapshot referred to is freed with hostmem_retire() once
+ * every worker has passed a quiescent state.
  *
- * Files are mapped whole and once: a client that sends a descriptor of the same file per 4 KiB page (a virtual
- * IOMMU does) or per device costs one mapping. Mappings are MADV_DONTDUMP.
+ * Files are mapped whole and once: a client that sends a descriptor of the same file per 4 KiB page
+ * (a virtual IOMMU does) or per device costs one mapping. Mappings are MADV_DONTDUMP.
  *
  * Unless stated otherwise functions are for the control lcore only.
  */
@@ -26,14 +27,17 @@
 #define HOSTMEM_READ  0x1 /**< the device may read it */
 #define HOSTMEM_WRITE 0x2 /**< the device may write it */
 
-/** Ranges of one device. QEMU's own limit is 65535 mappings; a guest with a page-grained vIOMMU comes near. */
+/**
+ * Ranges of one device. QEMU's own limit is 65535 mappings; a guest with a page-grained vIOMMU
+ * comes near.
+ */
 #define HOSTMEM_MAX_RANGES 65535u
 /**
- * Files of one device: QEMU takes 256 memory modules plus a few regions of its own, and a process has 65530
- * mappings in all (vm.max_map_count), which no single client may use up.
+ * Files of one device: QEMU takes 256 memory modules plus a few regions of its own, and a process
+ * has 65530 mappings in all (vm.max_map_count), which no single client may use up.
  */
-#define HOSTMEM_MAX_FILES  512u
-/** Largest file: all of them share 128 TiB of addresses, and a sparse file costs its sender nothing. */
+#define HOSTMEM_MAX_FILES 512u
+/** Largest file: all share 128 TiB of addresses, and a sparse file costs its sender nothing. */
 #define HOSTMEM_MAX_FILE_SIZE (UINT64_C(16) << 40)
 
 struct hostmem_files;	/**< files mapped by this process, shared by all devices */
@@ -60,11 +64,12 @@ struct hostmem_slice {
 /**
  * Snapshot: slices sorted by iova, immutable once published.
  *
- * A snapshot shares all chunks with its predecessor that were not edited in between. So publishing one edit costs
- * one chunk and the list of slices - some microseconds even with HOSTMEM_MAX_RANGES ranges, when a virtual IOMMU
- * maps page by page and waits for each reply.
+ * A snapshot shares all chunks with its predecessor that were not edited in between. So publishing
+ * one edit costs one chunk and the list of slices - some microseconds even with HOSTMEM_MAX_RANGES
+ * ranges, when a virtual IOMMU maps page by page and waits for each reply.
  */
 struct hostmem_table {
+	uint64_t gen; /**< number of the snapshot: addresses of tables come again, this does not */
 	uint32_t n;
 	struct hostmem_slice slice[];
 };
@@ -77,7 +82,7 @@ struct hostmem {
 	struct hostmem_edit *edit; /**< the control lcore's side */
 };
 
-/** A reader's cache: the region hit last. Belongs to one ring; reset when the ring sees another table. */
+/** A reader's cache: the region hit last. Belongs to one ring; void with another snapshot. */
 struct hostmem_hint {
 	uint64_t iova;
 	uint64_t len; /**< 0: nothing cached */
@@ -86,15 +91,15 @@ struct hostmem_hint {
 };
 
 /**
- * @param any_file  accept descriptors of any file system, not only tmpfs, memfd and hugetlbfs (a FUSE file could
- *                  stall a worker)
+ * @param any_file  accept descriptors of any file system, not only tmpfs, memfd and hugetlbfs
+ *                  (a FUSE file could stall a worker)
  */
 struct hostmem_files *hostmem_files_create(bool any_file);
 void hostmem_files_destroy(struct hostmem_files *files);
 
 /**
- * SIGBUS at addr: if it lies in a client's file, replace the file's mapping by anonymous zero pages and mark the
- * file as gone. Async-signal-safe, any thread.
+ * SIGBUS at addr: if it lies in a client's file, replace the file's mapping by anonymous zero pages
+ * and mark the file as gone. Async-signal-safe, any thread.
  *
  * @return true if the address was ours and the access may be tried again
  */
@@ -104,7 +109,7 @@ struct hostmem *hostmem_create(struct hostmem_files *files);
 /** No worker may hold a snapshot any more. May block (munmap). */
 void hostmem_destroy(struct hostmem *hm);
 
-/** True if a file of this device was truncated under us (hostmem_files_sigbus): the device must stop. */
+/** Was a file of this device truncated under us (hostmem_files_sigbus())? The device must stop. */
 bool hostmem_lost(const struct hostmem *hm);
 
 /**
@@ -117,17 +122,18 @@ bool hostmem_lost(const struct hostmem *hm);
  * @param fd    file to map, or -1 for a range without memory; the caller keeps its own descriptor
  * @param off   offset of the range in the file
  * @param prot  HOSTMEM_READ | HOSTMEM_WRITE
- * @return 0; -EEXIST if it overlaps another range; -EINVAL on a bad length, unknown rights or a range beyond the
- *         end of the file; -EACCES if the descriptor lacks the rights or the file system is not accepted; -ENOSPC
- *         past HOSTMEM_MAX_RANGES or HOSTMEM_MAX_FILES; -ENOMEM; -errno of mmap()
+ * @return 0; -EEXIST if it overlaps another range; -EINVAL on a bad length, unknown rights or a
+ *         range beyond the end of the file; -EACCES if the descriptor lacks the rights or the file
+ *         system is not accepted; -ENOSPC past HOSTMEM_MAX_RANGES or HOSTMEM_MAX_FILES; -ENOMEM;
+ *         -errno of mmap()
  */
 int hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot);
 
 /**
  * Remove every range that lies wholly in [iova, iova + len).
  *
- * @return number of ranges removed; -EINVAL if the interval is empty, wraps or cuts a range in two (nothing is
- *         removed then); -ENOMEM (nothing removed either)
+ * @return number of ranges removed; -EINVAL if the interval is empty, wraps or cuts a range in two
+ *         (nothing is removed then); -ENOMEM (nothing removed either)
  */
 int hostmem_unmap(struct hostmem *hm, uint64_t iova, uint64_t len);
 
@@ -158,24 +164,27 @@ unsigned int hostmem_ranges(const struct hostmem *hm);
 /**
  * Slow path of hostmem_translate(): binary search. Any thread.
  *
- * Fills the hint with the range found, widened by neighbours that go on in memory with the same rights.
+ * Fills the hint with the range found, widened by neighbours that go on in memory with the same
+ * rights.
  */
-uint8_t *hostmem_lookup(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_t iova, uint64_t *len,
-	uint32_t prot);
+uint8_t *hostmem_lookup(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_t iova,
+	uint64_t *len, uint32_t prot);
 
 /**
  * Translate the beginning of [iova, iova + *len). Any thread that holds the table.
  *
  * @param len  in: bytes wanted, > 0; out: contiguous bytes at the returned address, <= wanted
- * @return address, or NULL if iova is not mapped with all rights in prot (or is a range without memory)
+ * @return address, or NULL if iova is not mapped with all rights in prot (or is a range without
+ *         memory)
  */
 static inline uint8_t *
-hostmem_translate(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_t iova, uint64_t *len,
-	uint32_t prot)
+hostmem_translate(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_t iova,
+	uint64_t *len, uint32_t prot)
 {
 	const uint64_t off = iova - hint->iova;
 
-	if (__builtin_expect(off < hint->len && *len <= hint->len - off && (prot & ~hint->prot) == 0, 1))
+	if (__builtin_expect(
+		    off < hint->len && *len <= hint->len - off && (prot & ~hint->prot) == 0, 1))
 		return hint->va + off;
 	return hostmem_lookup(t, hint, iova, len, prot);
 }

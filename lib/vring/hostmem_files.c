@@ -2,7 +2,8 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Clients' files: which are accepted, one mapping per file, and what happens when one is truncated. */
+/* Clients' files: which are accepted, one mapping per file, and what happens when one is truncated.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,8 @@ struct file_block {
 };
 
 struct hostmem_files {
-	struct file_block *blocks; /* grows at the front, for the fault handler's sake never shrinks */
+	struct file_block
+		*blocks; /* grows at the front, for the fault handler's sake never shrinks */
 	uint32_t n_lost;
 	bool any_file;
 };
@@ -87,8 +89,8 @@ file_inspect(const struct hostmem_files *files, int fd, int prot, struct file_in
 	info->ino = st.st_ino;
 	info->size = (uint64_t)st.st_size;
 	/* munmap() of huge pages takes whole ones only */
-	info->page = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)st.st_blksize :
-						    (uint64_t)sysconf(_SC_PAGESIZE);
+	info->page = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)st.st_blksize
+						  : (uint64_t)sysconf(_SC_PAGESIZE);
 	return 0;
 }
 
@@ -105,15 +107,15 @@ file_try_ref(struct hostmem_file *f)
 	uint32_t refs = __atomic_load_n(&f->refs, __ATOMIC_RELAXED);
 
 	while (refs != 0)
-		if (__atomic_compare_exchange_n(&f->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
-			    __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(
+			    &f->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return true;
 	return false;
 }
 
 /*
- * The mapping keeps the inode alive, so equal numbers mean the same file. A file that has grown since does not fit
- * and gets a second mapping.
+ * The mapping keeps the inode alive, so equal numbers mean the same file. A file that has grown
+ * since does not fit and gets a second mapping.
  */
 static struct hostmem_file *
 file_find(struct hostmem_files *files, const struct file_info *info, uint64_t end, int prot)
@@ -122,8 +124,8 @@ file_find(struct hostmem_files *files, const struct file_info *info, uint64_t en
 		for (unsigned int i = 0; i < FILES_PER_BLOCK; i++) {
 			struct hostmem_file *f = &b->file[i];
 
-			if (!file_mapped(f) || f->dev != info->dev || f->ino != info->ino || f->size < end ||
-				hostmem_file_lost(f))
+			if (!file_mapped(f) || f->dev != info->dev || f->ino != info->ino ||
+				f->size < end || hostmem_file_lost(f))
 				continue;
 			if ((prot & HOSTMEM_WRITE) != 0 && !f->writable)
 				continue;
@@ -166,7 +168,8 @@ file_mmap(int fd, uint64_t len, int prot, bool *writable)
 }
 
 static int
-file_map(struct hostmem_files *files, int fd, struct file_info *info, int prot, struct hostmem_file **out)
+file_map(struct hostmem_files *files, int fd, struct file_info *info, int prot,
+	struct hostmem_file **out)
 {
 	const uint64_t len = (info->size + info->page - 1) / info->page * info->page;
 	struct hostmem_file *f = file_slot(files);
@@ -229,8 +232,8 @@ hostmem_files_any_lost(const struct hostmem_files *files)
 }
 
 /*
- * The faulting thread holds a snapshot, so the file it hit stays mapped; other entries may change while we look, and
- * the generation tells.
+ * The faulting thread holds a snapshot, so the file it hit stays mapped; other entries may change
+ * while we look, and the generation tells.
  */
 static bool
 file_contains(const struct hostmem_file *f, uintptr_t addr, uint8_t **va, uint64_t *len)

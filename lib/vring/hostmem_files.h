@@ -9,9 +9,9 @@
  * @file
  * Inside lib/vring: clients' files mapped into this process, each whole and once.
  *
- * References are taken on the control lcore only and may be dropped by any thread; the thread that drops the last
- * one unmaps. A fault handler may look at the table at any moment, so entries never move and are never freed while
- * the table lives.
+ * References are taken on the control lcore only and may be dropped by any thread; the thread that
+ * drops the last one unmaps. A fault handler may look at the table at any moment, so entries never
+ * move and are never freed while the table lives.
  */
 
 #include <stdbool.h>
@@ -21,20 +21,20 @@
 #include "vring/hostmem.h"
 
 struct hostmem_file {
-	uint32_t gen;	/**< odd: mapped. Changes with each use of the entry, so that a fault handler notices */
-	uint32_t refs;	/**< 0: free, or being unmapped by the thread that dropped the last one */
+	uint32_t gen;  /**< odd: mapped. Changes with each use, so that a fault handler notices */
+	uint32_t refs; /**< 0: free, or being unmapped by the thread that dropped the last one */
 	uint8_t *va;
-	uint64_t len;	/**< mapped bytes, whole pages of the file system */
-	uint64_t size;	/**< bytes of the file that the mapping covers */
+	uint64_t len;  /**< mapped bytes, whole pages of the file system */
+	uint64_t size; /**< bytes of the file that the mapping covers */
 	dev_t dev;
 	ino_t ino;
 	bool writable;
-	bool lost;	/**< truncated under us; zero pages stand in for it */
+	bool lost; /**< truncated under us; zero pages stand in for it */
 };
 
 /**
- * Find or make a mapping that covers [off, off + len) of the file with these rights, and take a reference.
- * Control lcore; may block.
+ * Find or make a mapping that covers [off, off + len) of the file with these rights, and take a
+ * reference. Control lcore; may block.
  *
  * @return 0 or -errno as hostmem_map() says
  */

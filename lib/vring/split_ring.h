@@ -9,8 +9,8 @@
  * @file
  * Inside lib/vring: the three areas of a split ring (virtio 1.2, 2.7), one access each.
  *
- * The driver may change its memory at any time: whatever is read from it is read exactly once, with volatile or
- * atomic loads that the compiler must not repeat.
+ * The driver may change its memory at any time: whatever is read from it is read exactly once, with
+ * volatile or atomic loads that the compiler must not repeat.
  */
 
 #include <stddef.h>
@@ -45,8 +45,8 @@ split_avail_event(const struct vring *vr)
 }
 
 /**
- * Entries to take, up to want. The driver's index is read only if those known do not suffice: its cache line is being
- * written by another CPU.
+ * Entries to take, up to want. The driver's index is read only if those known do not suffice: its
+ * cache line is being written by another CPU.
  */
 static __rte_always_inline uint16_t
 split_avail(struct vring *vr, uint16_t want)
@@ -101,7 +101,8 @@ split_used_set(struct vring *vr, uint16_t at, uint16_t head, uint32_t len)
 /**
  * Make n entries, written from used_idx on, visible with one store.
  *
- * The record goes first: should the process die between the two, its successor stores the index again.
+ * The record goes first: should the process die between the two, its successor stores the index
+ * again.
  */
 static __rte_always_inline void
 split_publish(struct vring *vr, uint16_t n)

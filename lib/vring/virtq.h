@@ -7,8 +7,9 @@
 
 /**
  * @file
- * Layout of a split virtqueue in memory, under the names of virtio 1.2, 2.7. (The kernel's linux/virtio_ring.h has the
- * same, and a struct vring that is not ours: the two headers do not go together.)
+ * Layout of a split virtqueue in memory, under the names of virtio 1.2, 2.7. (The kernel's
+ * linux/virtio_ring.h has the same, and a struct vring that is not ours: the two headers do not go
+ * together.)
  */
 
 #include <stdbool.h>
@@ -18,12 +19,12 @@
 #define VIRTIO_RING_F_INDIRECT_DESC 28
 #define VIRTIO_RING_F_EVENT_IDX	    29
 
-#define VIRTQ_DESC_F_NEXT     1
-#define VIRTQ_DESC_F_WRITE    2
-#define VIRTQ_DESC_F_INDIRECT 4
+#define VIRTQ_DESC_F_NEXT	    1
+#define VIRTQ_DESC_F_WRITE	    2
+#define VIRTQ_DESC_F_INDIRECT	    4
 
-#define VIRTQ_USED_F_NO_NOTIFY	   1
-#define VIRTQ_AVAIL_F_NO_INTERRUPT 1
+#define VIRTQ_USED_F_NO_NOTIFY	    1
+#define VIRTQ_AVAIL_F_NO_INTERRUPT  1
 
 struct virtq_desc {
 	uint64_t addr;
@@ -51,7 +52,7 @@ struct virtq_used {
 	struct virtq_used_elem ring[];
 };
 
-/** Has an index that went from `before` to `now` passed the other side's event? (2.7.7.2, 2.7.10) */
+/** Has an index that went from `before` to `now` passed the other side's event? (2.7.7.2) */
 static inline bool
 virtq_need_event(uint16_t event, uint16_t now, uint16_t before)
 {

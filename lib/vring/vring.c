@@ -4,6 +4,7 @@
 
 /* Life of a ring: start, stop, notifications both ways. */
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -11,11 +12,15 @@
 
 #include "vring/split_ring.h"
 
+static_assert(offsetof(struct vring, desc_hint) <= 2 * RTE_CACHE_LINE_SIZE,
+	"what a plain packet needs of a ring is in two cache lines");
+
 #define FEATURE(conf, bit) (((conf)->features & UINT64_C(1) << (bit)) != 0)
 
 /* An area must lie in one piece of memory and be aligned there as well as in the client's view. */
 static void *
-area_translate(const struct hostmem_table *table, uint64_t iova, uint64_t len, uint64_t align, uint32_t prot)
+area_translate(const struct hostmem_table *table, uint64_t iova, uint64_t len, uint64_t align,
+	uint32_t prot)
 {
 	struct hostmem_hint hint = {0};
 	uint64_t got = len;
@@ -37,8 +42,8 @@ areas_translate(struct vring *vr, const struct vring_conf *conf)
 		return -EINVAL;
 	vr->desc = area_translate(vr->table, conf->desc, SPLIT_DESC_SIZE(n), 16, HOSTMEM_READ);
 	vr->avail = area_translate(vr->table, conf->driver, SPLIT_AVAIL_SIZE(n), 2, HOSTMEM_READ);
-	vr->used = area_translate(vr->table, conf->device, SPLIT_USED_SIZE(n), 4,
-		HOSTMEM_READ | HOSTMEM_WRITE);
+	vr->used = area_translate(
+		vr->table, conf->device, SPLIT_USED_SIZE(n), 4, HOSTMEM_READ | HOSTMEM_WRITE);
 	if (vr->desc == NULL || vr->avail == NULL || vr->used == NULL)
 		return -EFAULT;
 	return 0;
@@ -75,6 +80,7 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 	memset(vr, 0, sizeof(*vr));
 	vr->hm = conf->hm;
 	vr->table = hostmem_table(conf->hm);
+	vr->table_gen = vr->table->gen;
 	ret = areas_translate(vr, conf);
 	if (ret != 0) {
 		memset(vr, 0, sizeof(*vr));
@@ -86,9 +92,9 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 	vr->features = conf->features;
 	vr->event_idx = FEATURE(conf, VIRTIO_RING_F_EVENT_IDX);
 	vr->indirect = FEATURE(conf, VIRTIO_RING_F_INDIRECT_DESC);
-	vr->hdr_len = FEATURE(conf, VIRTIO_F_VERSION_1) || FEATURE(conf, VIRTIO_NET_F_MRG_RXBUF) ?
-		sizeof(struct virtio_net_hdr_mrg_rxbuf) :
-		sizeof(struct virtio_net_hdr);
+	vr->hdr_len = FEATURE(conf, VIRTIO_F_VERSION_1) || FEATURE(conf, VIRTIO_NET_F_MRG_RXBUF)
+			      ? sizeof(struct virtio_net_hdr_mrg_rxbuf)
+			      : sizeof(struct virtio_net_hdr);
 	vr->desc_iova = conf->desc;
 	vr->driver_iova = conf->driver;
 	vr->device_iova = conf->device;
@@ -118,9 +124,9 @@ bool
 vring_uses(const struct vring *vr, uint64_t iova, uint64_t len)
 {
 	return vr->size != 0 &&
-		(overlaps(iova, len, vr->desc_iova, SPLIT_DESC_SIZE(vr->size)) ||
-			overlaps(iova, len, vr->driver_iova, SPLIT_AVAIL_SIZE(vr->size)) ||
-			overlaps(iova, len, vr->device_iova, SPLIT_USED_SIZE(vr->size)));
+	       (overlaps(iova, len, vr->desc_iova, SPLIT_DESC_SIZE(vr->size)) ||
+		       overlaps(iova, len, vr->driver_iova, SPLIT_AVAIL_SIZE(vr->size)) ||
+		       overlaps(iova, len, vr->device_iova, SPLIT_USED_SIZE(vr->size)));
 }
 
 const char *
@@ -140,15 +146,17 @@ vring_strerror(enum vring_error err)
 uint16_t
 vring_avail_entries(struct vring *vr)
 {
+	const uint16_t known = (uint16_t)(vr->avail_cached - vr->avail_idx);
+
 	if (vring_broken(vr))
 		return 0;
-	return split_avail(vr, UINT16_MAX);
+	return known >= VRING_BURST ? known : split_avail(vr, UINT16_MAX);
 }
 
 void
 vring_kicks_off(struct vring *vr)
 {
-	/* With the event index it is enough to leave the event where it is, behind: a kick per 65536 entries. */
+	/* With the event index the event is left where it is, behind: a kick per 65536 entries. */
 	if (!vr->event_idx)
 		__atomic_store_n(&vr->used->flags, VIRTQ_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 }
@@ -182,5 +190,6 @@ vring_interrupt_wanted(struct vring *vr)
 		return (__atomic_load_n(&vr->avail->flags, __ATOMIC_RELAXED) &
 			       VIRTQ_AVAIL_F_NO_INTERRUPT) == 0;
 	/* virtio 1.2, 2.7.7.2: has the index passed used_event since the last time? */
-	return !valid || virtq_need_event(__atomic_load_n(split_used_event(vr), __ATOMIC_RELAXED), new, old);
+	return !valid ||
+	       virtq_need_event(__atomic_load_n(split_used_event(vr), __ATOMIC_RELAXED), new, old);
 }

@@ -9,16 +9,17 @@
  * @file
  * Device side of a virtqueue (virtio 1.2, 2.6 "Virtqueues", 2.7 "Split Virtqueues").
  *
- * A vring is set up by the control lcore and then touched by its owning worker only (or, for the control
- * virtqueue, by the control lcore). Everything read from host memory is copied once, checked, then used; an
- * impossible descriptor or index stops the ring (vring_broken()) and never the process.
+ * A vring is set up by the control lcore and then touched by its owning worker only (or, for the
+ * control virtqueue, by the control lcore). Everything read from host memory is copied once,
+ * checked, then used; an impossible descriptor or index stops the ring (vring_broken()) and never
+ * the process.
  *
- * Packets travel as mbufs. By convention a `struct virtio_net_hdr_mrg_rxbuf` (12 bytes) stands directly before the
- * data of a packet's first mbuf (VRING_MBUF_HDR()); mbufs for it are allocated with their data at
- * VRING_MBUF_DATA_OFF so that header and first data byte share a cache line.
+ * Packets travel as mbufs. By convention a `struct virtio_net_hdr_mrg_rxbuf` (12 bytes) stands
+ * directly before the data of a packet's first mbuf (VRING_MBUF_HDR()); mbufs for it are allocated
+ * with their data at VRING_MBUF_DATA_OFF so that header and first data byte share a cache line.
  *
- * The burst functions are generated from one inline body per (ring format x offloads x ...) and chosen once by
- * vring_burst_select() when the driver sets DRIVER_OK.
+ * The burst functions are generated from one inline body per (ring format x offloads x ...) and
+ * chosen once by vring_burst_select() when the driver sets DRIVER_OK.
  */
 
 #include <stdbool.h>
@@ -43,28 +44,33 @@
 #define VRING_MAX_CHAIN	    1024u  /**< descriptors of one chain: what Linux and QEMU allow */
 #define VRING_BURST	    32u	   /**< packets per call of a burst function, at most */
 #define VRING_MBUF_DATA_OFF (RTE_PKTMBUF_HEADROOM + sizeof(struct virtio_net_hdr_mrg_rxbuf))
-#define VRING_MBUF_HDR(m)                                                                                         \
-	((struct virtio_net_hdr_mrg_rxbuf *)(rte_pktmbuf_mtod(m, uint8_t *) -                                     \
-		sizeof(struct virtio_net_hdr_mrg_rxbuf)))
-#define VRING_MAX_PACKET    65562u /**< largest packet of a driver: 64 KiB segment with Ethernet and VLAN */
+#define VRING_MBUF_HDR(m)                                                                          \
+	((struct virtio_net_hdr_mrg_rxbuf *)(rte_pktmbuf_mtod(m, uint8_t *) -                      \
+					     sizeof(struct virtio_net_hdr_mrg_rxbuf)))
+/** Largest packet of a driver: a 64 KiB segment with Ethernet and VLAN. */
+#define VRING_MAX_PACKET 65562u
 
 /** Why a ring was stopped. */
 enum vring_error {
 	VRING_OK = 0,
-	VRING_ERR_INDEX,    /**< available index ahead by more than the ring holds, head or next out of range */
-	VRING_ERR_CHAIN,    /**< loop, too long, readable after writable, too short for the header */
-	VRING_ERR_INDIRECT, /**< not negotiated, nested, or length no multiple of 16 */
-	VRING_ERR_ADDRESS,  /**< a buffer or an indirect table outside the client's memory */
+	/** available index ahead by more than the ring holds; head or next out of range */
+	VRING_ERR_INDEX,
+	/** loop, too long, readable after writable, too short for the header */
+	VRING_ERR_CHAIN,
+	/** indirect table not negotiated, nested, or of a length that is no multiple of 16 */
+	VRING_ERR_INDIRECT,
+	/** a buffer or an indirect table outside the client's memory */
+	VRING_ERR_ADDRESS,
 };
 
 struct vring_conf {
-	uint16_t size;	      /**< entries; split: a power of two */
-	uint64_t features;    /**< negotiated device features (VIRTIO_*_F_* bits) */
-	uint64_t desc;	      /**< IOVA of descriptor area */
-	uint64_t driver;      /**< IOVA of driver area (split: available ring) */
-	uint64_t device;      /**< IOVA of device area (split: used ring) */
+	uint16_t size;	   /**< entries; split: a power of two */
+	uint64_t features; /**< negotiated device features (VIRTIO_*_F_* bits) */
+	uint64_t desc;	   /**< IOVA of descriptor area */
+	uint64_t driver;   /**< IOVA of driver area (split: available ring) */
+	uint64_t device;   /**< IOVA of device area (split: used ring) */
 	const struct hostmem *hm;
-	/** Positions are taken from it if record->running, else reset to zero; a device reset clears `running`. */
+	/** positions: taken up if record->running, else zero; a device reset clears `running` */
 	struct ring_record *record;
 };
 
@@ -74,6 +80,7 @@ struct vring {
 	struct virtq_avail *avail;
 	struct virtq_used *used;
 	const struct hostmem_table *table;
+	uint64_t table_gen;
 	struct ring_record *rec;
 	uint16_t mask;
 	uint16_t size;
@@ -82,11 +89,11 @@ struct vring {
 	uint8_t indirect;
 	uint8_t error; /**< enum vring_error */
 	/* written per burst */
-	uint16_t avail_idx;	   /**< next entry to take */
-	uint16_t used_idx;	   /**< next entry to write */
-	uint16_t avail_cached;	   /**< last available index read */
-	uint16_t signalled_used;   /**< used index at the last interrupt decision */
-	bool signalled_valid;	   /**< signalled_used means something (not right after start) */
+	uint16_t avail_idx;	 /**< next entry to take */
+	uint16_t used_idx;	 /**< next entry to write */
+	uint16_t avail_cached;	 /**< last available index read */
+	uint16_t signalled_used; /**< used index at the last interrupt decision */
+	bool signalled_valid;	 /**< signalled_used means something (not right after start) */
 	struct hostmem_hint hint;
 	struct hostmem_hint desc_hint; /**< for indirect tables */
 	/* cold */
@@ -96,17 +103,23 @@ struct vring {
 } __rte_cache_aligned;
 
 /**
- * Host -> driver: copy packets into the driver's buffers (RX queue).
- * @return packets consumed; they are freed. Fewer than n when the driver has no more buffers or the ring broke.
- *         A packet longer than its buffer chain is dropped and counted, its chain stays available.
+ * Host -> driver: copy packets into the driver's buffers (RX queue). A packet longer than its
+ * buffer chain is dropped and counted, its chain stays available.
+ *
+ * @return packets consumed; they are freed. Fewer than n when n is more than VRING_BURST, the
+ *         driver has no more buffers or the ring broke.
  */
 typedef uint16_t (*vring_enqueue_t)(struct vring *vr, struct rte_mbuf **pkts, uint16_t n);
 
 /**
- * Driver -> host: copy packets out of the driver's buffers (TX queue) into mbufs of pool mp.
- * @return packets stored in pkts. The caller owns them. A packet with a bad virtio-net header is dropped and counted.
+ * Driver -> host: copy packets out of the driver's buffers (TX queue) into mbufs of pool mp (an
+ * ordinary packet pool: mbufs with data of their own). When the pool runs dry the rest stays in
+ * the ring. A packet with a bad virtio-net header is dropped and counted, its chain completed.
+ *
+ * @return packets stored in pkts. The caller owns them.
  */
-typedef uint16_t (*vring_dequeue_t)(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n);
+typedef uint16_t (*vring_dequeue_t)(
+	struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n);
 
 struct vring_burst {
 	const char *name; /**< e.g. "split", "split offload": shown by the debug command */
@@ -120,16 +133,17 @@ const struct vring_burst *vring_burst_select(uint64_t features);
 /**
  * Start a ring: translate its areas, take up its positions, ask for kicks.
  *
- * A ring that goes on from its record begins at the record's used_idx: chains that had been taken but not given back
- * are taken again.
+ * A ring that goes on from its record begins at the record's used_idx: chains that had been taken
+ * but not given back are taken again.
  *
- * @return 0; -EINVAL on a bad size or misaligned area; -EFAULT if an area is not (contiguously) mapped
+ * @return 0; -EINVAL on a bad size or misaligned area; -EFAULT if an area is not (contiguously)
+ *         mapped
  */
 int vring_start(struct vring *vr, const struct vring_conf *conf);
 
 /**
- * Leave the positions in the record (still `running`) and forget the areas. The owner must have let go of the ring.
- * May be called for a ring that was never started (all zero).
+ * Leave the positions in the record (still `running`) and forget the areas. The owner must have let
+ * go of the ring. May be called for a ring that was never started (all zero).
  */
 void vring_stop(struct vring *vr);
 
@@ -138,14 +152,15 @@ void vring_stop(struct vring *vr);
  */
 bool vring_uses(const struct vring *vr, uint64_t iova, uint64_t len);
 
-/** To be called by the owner at the start of a burst: takes up a new host-memory snapshot if there is one. */
+/** The owner's first act of a burst: takes up a new host-memory snapshot if there is one. */
 static inline void
 vring_refresh(struct vring *vr)
 {
 	const struct hostmem_table *t = hostmem_table(vr->hm);
 
-	if (__builtin_expect(t != vr->table, 0)) {
-		vr->table = t;
+	vr->table = t;
+	if (__builtin_expect(t->gen != vr->table_gen, 0)) {
+		vr->table_gen = t->gen;
 		vr->hint.len = 0;
 		vr->desc_hint.len = 0;
 	}
@@ -160,7 +175,8 @@ vring_broken(const struct vring *vr)
 const char *vring_strerror(enum vring_error err);
 
 /**
- * Entries that the driver has made available and that were not taken yet, as far as a look at the index tells.
+ * Entries that the driver has made available and that were not taken yet, as far as a look at the
+ * index tells.
  */
 uint16_t vring_avail_entries(struct vring *vr);
 
@@ -174,12 +190,13 @@ void vring_kicks_off(struct vring *vr);
 bool vring_kicks_on(struct vring *vr);
 
 /**
- * Does the driver want an interrupt for what was used since the last call (event index or NO_INTERRUPT flag)?
- * Includes the fence between the used index and the driver's event. Call once per burst that used something.
+ * Does the driver want an interrupt for what was used since the last call (event index or
+ * NO_INTERRUPT flag)? Includes the fence between the used index and the driver's event. Call once
+ * per burst that used something.
  */
 bool vring_interrupt_wanted(struct vring *vr);
 
-/** One chain taken by vring_pop(): for the control and admin virtqueues, any layout of descriptors. */
+/** One chain taken by vring_pop(), of any layout: for the control and admin virtqueues. */
 struct vring_chain {
 	uint16_t head;
 	uint16_t n_out; /**< device-readable pieces, first in iov */
@@ -198,13 +215,15 @@ int vring_pop(struct vring *vr, struct vring_chain *chain);
 /** Put the chain taken last back, to be taken again by the next vring_pop(). */
 void vring_unpop(struct vring *vr);
 
-/** Give a chain back with `written` bytes in its writable pieces. Chains go back in the order they were taken. */
+/** Give a chain back with `written` bytes in its writable pieces; in the order they were taken. */
 void vring_push(struct vring *vr, const struct vring_chain *chain, uint32_t written);
 
-/** Copy from the chain's readable pieces. @return bytes copied, less than len at the end of the chain */
-uint32_t vring_chain_read(const struct vring_chain *chain, uint32_t offset, void *buf, uint32_t len);
+/** Copy from the chain's readable pieces. @return bytes copied, fewer at the chain's end */
+uint32_t vring_chain_read(
+	const struct vring_chain *chain, uint32_t offset, void *buf, uint32_t len);
 
-/** Copy to the chain's writable pieces. @return bytes copied, less than len at the end of the chain */
-uint32_t vring_chain_write(const struct vring_chain *chain, uint32_t offset, const void *buf, uint32_t len);
+/** Copy to the chain's writable pieces. @return bytes copied, fewer at the chain's end */
+uint32_t vring_chain_write(
+	const struct vring_chain *chain, uint32_t offset, const void *buf, uint32_t len);
 
 #endif /* VRING_VRING_H */

@@ -7,11 +7,13 @@
 
 /**
  * @file
- * Driver side of a virtqueue: what a guest does. For tests, benchmarks and programs that drive a device themselves.
+ * Driver side of a virtqueue: what a guest does. For tests, benchmarks and programs that drive a
+ * device themselves.
  *
- * Nothing is allocated here: the caller gives memory that the device can reach, at some IOVA, for the ring (and its
- * indirect tables), and an array for the driver's own bookkeeping. One thread per ring. The device's answers are
- * checked as a driver does that does not trust its device: an impossible used entry breaks the ring.
+ * Nothing is allocated here: the caller gives memory that the device can reach, at some IOVA, for
+ * the ring (and its indirect tables), and an array for the driver's own bookkeeping. One thread per
+ * ring. The device's answers are checked as a driver does that does not trust its device: an
+ * impossible used entry breaks the ring.
  *
  * Chains are added, then published together; buffers are given as IOVAs and are not looked at.
  */
@@ -46,7 +48,7 @@ struct vring_driver_slot {
 struct vring_driver_conf {
 	uint16_t size;	   /**< entries, a power of two */
 	uint64_t features; /**< negotiated */
-	uint8_t *va;	   /**< memory for the ring, aligned to 64, vring_driver_memory() bytes; it is zeroed */
+	uint8_t *va;	   /**< vring_driver_memory() bytes, aligned to 64; the ring is zeroed */
 	uint64_t iova;	   /**< its address for the device, aligned likewise */
 	struct vring_driver_slot *slots; /**< `size` entries */
 };
@@ -65,11 +67,11 @@ struct vring_driver {
 	bool broken;
 	uint16_t free_head;
 	uint16_t n_free;
-	uint16_t avail_idx;	/**< next entry to write; published up to published_idx */
+	uint16_t avail_idx; /**< next entry to write; published up to published_idx */
 	uint16_t published_idx;
-	uint16_t kicked_idx;	/**< published index at the last vring_driver_kick_needed() */
-	uint16_t used_idx;	/**< next entry to look at */
-	uint64_t desc_iova;   /**< for the device's registers */
+	uint16_t kicked_idx; /**< published index at the last vring_driver_kick_needed() */
+	uint16_t used_idx;   /**< next entry to look at */
+	uint64_t desc_iova;  /**< for the device's registers */
 	uint64_t driver_iova;
 	uint64_t device_iova;
 };
@@ -86,15 +88,15 @@ int vring_driver_init(struct vring_driver *vd, const struct vring_driver_conf *c
  * @param indirect  put the descriptors in an indirect table (must be negotiated)
  * @return 0; -EINVAL without buffers or with too many; -ENOSPC if the ring is full
  */
-int vring_driver_add(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n_out, uint16_t n_in,
-	bool indirect, uint64_t token);
+int vring_driver_add(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n_out,
+	uint16_t n_in, bool indirect, uint64_t token);
 
 /**
  * Add up to n chains of one buffer each; tokens are the buffers' numbers, first_token upward.
  * @return chains added
  */
-uint16_t vring_driver_add_burst(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n, bool in,
-	uint64_t first_token);
+uint16_t vring_driver_add_burst(struct vring_driver *vd, const struct vring_buf *bufs, uint16_t n,
+	bool in, uint64_t first_token);
 
 /** Show the device what was added. */
 void vring_driver_publish(struct vring_driver *vd);

@@ -150,21 +150,22 @@ impossible_maps_are_refused(void **state)
 		off_t off;
 		int prot, want;
 	} table[] = {
-		{0, 0, 0, RW, -EINVAL},			      /* empty */
+		{0, 0, 0, RW, -EINVAL},			       /* empty */
 		{UINT64_MAX - PAGE + 2, PAGE, 0, RW, -EINVAL}, /* wraps */
-		{PAGE, UINT64_MAX, 0, RW, -EINVAL},	      /* wraps */
-		{0, PAGE, -1, RW, -EINVAL},		      /* negative offset */
-		{0, FILE_LEN + 1, 0, RW, -EINVAL},	      /* longer than the file */
-		{0, PAGE, FILE_LEN, RW, -EINVAL},	      /* behind the file */
+		{PAGE, UINT64_MAX, 0, RW, -EINVAL},	       /* wraps */
+		{0, PAGE, -1, RW, -EINVAL},		       /* negative offset */
+		{0, FILE_LEN + 1, 0, RW, -EINVAL},	       /* longer than the file */
+		{0, PAGE, FILE_LEN, RW, -EINVAL},	       /* behind the file */
 		{0, UINT64_MAX / 2, PAGE, RW, -EINVAL},
-		{0, PAGE, 0, 4, -EINVAL},		      /* unknown rights */
+		{0, PAGE, 0, 4, -EINVAL}, /* unknown rights */
 		{0, FILE_LEN, 0, RW, 0},
 	};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		assert_int_equal(hostmem_map(f->hm, table[i].iova, table[i].len, f->fd, table[i].off,
-					 table[i].prot), table[i].want);
+		assert_int_equal(hostmem_map(f->hm, table[i].iova, table[i].len, f->fd,
+					 table[i].off, table[i].prot),
+			table[i].want);
 	assert_int_equal(hostmem_ranges(f->hm), 1);
 }
 
@@ -198,15 +199,15 @@ unmap_takes_whole_ranges_and_cuts_none(void **state)
 		uint64_t iova, len;
 		int want;
 	} table[] = {
-		{0x10000, 0x2000, 1},	     /* exactly one */
-		{0x0f000, 0x20000, 3},	     /* all, with holes around */
-		{0x12000, 0x4000, 2},	     /* the last two */
-		{0x20000, 0x1000, 0},	     /* none there */
-		{0x0, 0x10000, 0},	     /* ends where the first begins */
-		{0x10000, 0x1000, -EINVAL},  /* half of the first */
-		{0x11000, 0x1000, -EINVAL},  /* the other half */
-		{0x11000, 0x8000, -EINVAL},  /* begins within the first */
-		{0x10000, 0x4800, -EINVAL},  /* ends within the third */
+		{0x10000, 0x2000, 1},	    /* exactly one */
+		{0x0f000, 0x20000, 3},	    /* all, with holes around */
+		{0x12000, 0x4000, 2},	    /* the last two */
+		{0x20000, 0x1000, 0},	    /* none there */
+		{0x0, 0x10000, 0},	    /* ends where the first begins */
+		{0x10000, 0x1000, -EINVAL}, /* half of the first */
+		{0x11000, 0x1000, -EINVAL}, /* the other half */
+		{0x11000, 0x8000, -EINVAL}, /* begins within the first */
+		{0x10000, 0x4800, -EINVAL}, /* ends within the third */
 		{0x10000, 0, -EINVAL},
 		{0x10000, UINT64_MAX, -EINVAL},
 		{0, UINT64_MAX, 3},
@@ -218,7 +219,8 @@ unmap_takes_whole_ranges_and_cuts_none(void **state)
 			assert_int_equal(hostmem_map(f->hm, iova, 0x2000, f->fd, 0, RW), 0);
 		publish(f);
 		assert_int_equal(hostmem_unmap(f->hm, table[i].iova, table[i].len), table[i].want);
-		assert_int_equal(hostmem_ranges(f->hm), 3 - (table[i].want > 0 ? table[i].want : 0));
+		assert_int_equal(
+			hostmem_ranges(f->hm), 3 - (table[i].want > 0 ? table[i].want : 0));
 		hostmem_unmap_all(f->hm);
 		publish(f);
 		assert_int_equal(hostmem_ranges(f->hm), 0);
@@ -269,7 +271,8 @@ hint_does_not_lend_its_rights(void **state)
 
 	assert_int_equal(hostmem_map(f->hm, 0x10000, PAGE, f->fd, 0, HOSTMEM_READ), 0);
 	publish(f);
-	assert_non_null(hostmem_translate(hostmem_table(f->hm), &hint, 0x10000, &len, HOSTMEM_READ));
+	assert_non_null(
+		hostmem_translate(hostmem_table(f->hm), &hint, 0x10000, &len, HOSTMEM_READ));
 	assert_null(hostmem_translate(hostmem_table(f->hm), &hint, 0x10001, &len, HOSTMEM_WRITE));
 }
 
@@ -311,7 +314,8 @@ static void
 descriptors_that_are_no_memory_are_refused(void **state)
 {
 	struct fixture *f = *state;
-	int pipes[2], null = open("/dev/null", O_RDWR | O_CLOEXEC), dir = open("/dev/shm", O_RDONLY);
+	int pipes[2], null = open("/dev/null", O_RDWR | O_CLOEXEC),
+		      dir = open("/dev/shm", O_RDONLY);
 
 	assert_int_equal(pipe(pipes), 0);
 	assert_int_equal(hostmem_map(f->hm, 0, PAGE, pipes[0], 0, HOSTMEM_READ), -EACCES);
@@ -364,8 +368,10 @@ file_is_mapped_once_for_all_devices(void **state)
 	for (uint64_t i = 0; i < 8; i++) {
 		int fd = dup(f->fd); /* a client sends another descriptor each time */
 
-		assert_int_equal(hostmem_map(f->hm, i * 2 * PAGE, PAGE, fd, (off_t)(i * PAGE), RW), 0);
-		assert_int_equal(hostmem_map(other, i * 2 * PAGE, PAGE, fd, (off_t)(i * PAGE), RW), 0);
+		assert_int_equal(
+			hostmem_map(f->hm, i * 2 * PAGE, PAGE, fd, (off_t)(i * PAGE), RW), 0);
+		assert_int_equal(
+			hostmem_map(other, i * 2 * PAGE, PAGE, fd, (off_t)(i * PAGE), RW), 0);
 		close(fd);
 	}
 	assert_int_equal(count_mappings(), 2);
@@ -491,8 +497,8 @@ huge_pages_are_mapped_by_parts_of_a_page(void **state)
 	struct fixture *f = *state;
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
 
-	if (fd < 0 || ftruncate(fd, 2 << 20) != 0 || hostmem_map(f->hm, 0xc3000, 3 * PAGE, fd,
-							    0xc3000, RW) != 0) {
+	if (fd < 0 || ftruncate(fd, 2 << 20) != 0 ||
+		hostmem_map(f->hm, 0xc3000, 3 * PAGE, fd, 0xc3000, RW) != 0) {
 		if (fd >= 0)
 			close(fd);
 		skip();
@@ -536,9 +542,12 @@ page_by_page_with_a_publish_each_stays_cheap(void **state)
 {
 	struct fixture *f = *state;
 
-	/* Descending is the worse order: each map lands at the front. Quadratic cost would show as a time-out. */
+	/* Descending is the worse order: each map lands at the front. Quadratic cost would show as
+	 * a time-out. */
 	for (uint64_t i = 20000; i-- != 0;) {
-		assert_int_equal(hostmem_map(f->hm, i * PAGE, PAGE, f->fd, (off_t)(i * 7 % 64 * PAGE), RW), 0);
+		assert_int_equal(
+			hostmem_map(f->hm, i * PAGE, PAGE, f->fd, (off_t)(i * 7 % 64 * PAGE), RW),
+			0);
 		publish(f);
 	}
 	f->mem[3 * 7 % 64 * PAGE] = 0x42;
@@ -553,7 +562,8 @@ page_by_page_with_a_publish_each_stays_cheap(void **state)
 /* A model of the table: for each page of a small address space, where it points to. */
 #define MODEL_PAGES 1024
 struct model {
-	uint16_t start[MODEL_PAGES]; /* first page + 1 of the range that this page belongs to; 0: none */
+	uint16_t start[MODEL_PAGES]; /* first page + 1 of the range that this page belongs to; 0:
+					none */
 	uint16_t off[MODEL_PAGES];   /* page of the file */
 };
 

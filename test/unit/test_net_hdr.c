@@ -28,7 +28,10 @@
 #define ECN	VIRTIO_NET_HDR_GSO_ECN
 
 /* flags, type, hdr_len, gso_size, csum_start, csum_offset */
-#define H(...) {.hdr = {__VA_ARGS__}, .num_buffers = 9}
+#define H(...)                                                                                     \
+	{                                                                                          \
+		.hdr = {__VA_ARGS__}, .num_buffers = 9                                             \
+	}
 
 struct tx_case {
 	const char *name;
@@ -42,41 +45,55 @@ struct tx_case {
 static const struct tx_case tx_cases[] = {
 	{"nothing asked", 0, 64, H(0, 0, 0, 0, 0, 0), true, {0}},
 	{"fields without meaning are cleared", CSUM, 64, H(0, 0, 99, 99, 999, 999), true, {0}},
-	{"flags of the other direction are cleared", 0, 64, H(VALID | 0xf8, 0, 0, 0, 0, 0), true, {0}},
+	{"flags of the other direction are cleared", 0, 64, H(VALID | 0xf8, 0, 0, 0, 0, 0), true,
+		{0}},
 	{"checksum", CSUM, 64, H(NEEDS, 0, 54, 1, 34, 16), true, {NEEDS, 0, 0, 0, 34, 16}},
-	{"unknown flags beside", CSUM, 64, H(NEEDS | 0xf8, 0, 0, 0, 34, 16), true, {NEEDS, 0, 0, 0, 34, 16}},
+	{"unknown flags beside", CSUM, 64, H(NEEDS | 0xf8, 0, 0, 0, 34, 16), true,
+		{NEEDS, 0, 0, 0, 34, 16}},
 	{"checksum not negotiated", 0, 64, H(NEEDS, 0, 0, 0, 34, 16), false, {0}},
-	{"checksum in the last bytes", CSUM, 64, H(NEEDS, 0, 0, 0, 34, 28), true, {NEEDS, 0, 0, 0, 34, 28}},
+	{"checksum in the last bytes", CSUM, 64, H(NEEDS, 0, 0, 0, 34, 28), true,
+		{NEEDS, 0, 0, 0, 34, 28}},
 	{"checksum half behind the end", CSUM, 64, H(NEEDS, 0, 0, 0, 34, 29), false, {0}},
 	{"start behind the end", CSUM, 64, H(NEEDS, 0, 0, 0, 65, 0), false, {0}},
 	{"start at the end", CSUM, 64, H(NEEDS, 0, 0, 0, 64, 0), false, {0}},
 	{"sum of both wraps 16 bits", CSUM, 64, H(NEEDS, 0, 0, 0, 40, 0xffe0), false, {0}},
-	{"both at their greatest", CSUM, VRING_MAX_PACKET, H(NEEDS, 0, 0, 0, 0xffff, 0xffff), false, {0}},
+	{"both at their greatest", CSUM, VRING_MAX_PACKET, H(NEEDS, 0, 0, 0, 0xffff, 0xffff), false,
+		{0}},
 	{"start in the Ethernet header", CSUM, 64, H(NEEDS, 0, 0, 0, 13, 16), false, {0}},
-	{"TSO4", TSO, 3000, H(NEEDS, TCP4, 54, 1460, 34, 16), true, {NEEDS, TCP4, 54, 1460, 34, 16}},
-	{"TSO6", TSO, 3000, H(NEEDS, TCP6, 74, 1440, 54, 16), true, {NEEDS, TCP6, 74, 1440, 54, 16}},
+	{"TSO4", TSO, 3000, H(NEEDS, TCP4, 54, 1460, 34, 16), true,
+		{NEEDS, TCP4, 54, 1460, 34, 16}},
+	{"TSO6", TSO, 3000, H(NEEDS, TCP6, 74, 1440, 54, 16), true,
+		{NEEDS, TCP6, 74, 1440, 54, 16}},
 	{"TSO4 with ECN", TSO, 3000, H(NEEDS, TCP4 | ECN, 54, 1460, 34, 16), true,
 		{NEEDS, TCP4 | ECN, 54, 1460, 34, 16}},
-	{"ECN not negotiated", CSUM | F(HOST_TSO4), 3000, H(NEEDS, TCP4 | ECN, 54, 1460, 34, 16), false, {0}},
+	{"ECN not negotiated", CSUM | F(HOST_TSO4), 3000, H(NEEDS, TCP4 | ECN, 54, 1460, 34, 16),
+		false, {0}},
 	{"ECN alone", TSO, 3000, H(NEEDS, ECN, 54, 1460, 34, 16), false, {0}},
-	{"ECN on UDP", TSO | F(HOST_USO), 3000, H(NEEDS, UDP_L4 | ECN, 42, 1400, 34, 6), false, {0}},
-	{"TSO4 not negotiated", CSUM | F(HOST_TSO6), 3000, H(NEEDS, TCP4, 54, 1460, 34, 16), false, {0}},
-	{"TSO6 not negotiated", CSUM | F(HOST_TSO4), 3000, H(NEEDS, TCP6, 74, 1440, 54, 16), false, {0}},
+	{"ECN on UDP", TSO | F(HOST_USO), 3000, H(NEEDS, UDP_L4 | ECN, 42, 1400, 34, 6), false,
+		{0}},
+	{"TSO4 not negotiated", CSUM | F(HOST_TSO6), 3000, H(NEEDS, TCP4, 54, 1460, 34, 16), false,
+		{0}},
+	{"TSO6 not negotiated", CSUM | F(HOST_TSO4), 3000, H(NEEDS, TCP6, 74, 1440, 54, 16), false,
+		{0}},
 	{"unknown type", TSO, 3000, H(NEEDS, 2, 54, 1460, 34, 16), false, {0}},
 	{"highest type", TSO, 3000, H(NEEDS, 0x7f, 54, 1460, 34, 16), false, {0}},
 	{"segments without a checksum", TSO, 3000, H(0, TCP4, 54, 1460, 34, 16), false, {0}},
 	{"segments of nothing", TSO, 3000, H(NEEDS, TCP4, 54, 0, 34, 16), false, {0}},
 	{"TCP checksum elsewhere", TSO, 3000, H(NEEDS, TCP4, 54, 1460, 34, 6), false, {0}},
 	{"no room for a TCP header", TSO, 53, H(NEEDS, TCP4, 0, 1460, 34, 16), false, {0}},
-	{"header longer than the packet", TSO, 3000, H(NEEDS, TCP4, 3001, 1460, 34, 16), false, {0}},
+	{"header longer than the packet", TSO, 3000, H(NEEDS, TCP4, 3001, 1460, 34, 16), false,
+		{0}},
 	{"header too short is put right", TSO, 3000, H(NEEDS, TCP4, 0, 1460, 34, 16), true,
 		{NEEDS, TCP4, 54, 1460, 34, 16}},
-	{"header length past 16 bits", TSO, VRING_MAX_PACKET, H(NEEDS, TCP4, 0, 1, 65530, 16), false, {0}},
-	{"UFO", CSUM | F(HOST_UFO), 3000, H(NEEDS, UDP, 42, 1480, 34, 6), true, {NEEDS, UDP, 42, 1480, 34, 6}},
+	{"header length past 16 bits", TSO, VRING_MAX_PACKET, H(NEEDS, TCP4, 0, 1, 65530, 16),
+		false, {0}},
+	{"UFO", CSUM | F(HOST_UFO), 3000, H(NEEDS, UDP, 42, 1480, 34, 6), true,
+		{NEEDS, UDP, 42, 1480, 34, 6}},
 	{"UFO not negotiated", TSO, 3000, H(NEEDS, UDP, 42, 1480, 34, 6), false, {0}},
 	{"USO", CSUM | F(HOST_USO), 3000, H(NEEDS, UDP_L4, 42, 1400, 34, 6), true,
 		{NEEDS, UDP_L4, 42, 1400, 34, 6}},
-	{"USO not negotiated", TSO | F(HOST_UFO), 3000, H(NEEDS, UDP_L4, 42, 1400, 34, 6), false, {0}},
+	{"USO not negotiated", TSO | F(HOST_UFO), 3000, H(NEEDS, UDP_L4, 42, 1400, 34, 6), false,
+		{0}},
 };
 
 static void
@@ -105,7 +122,8 @@ struct frame {
 	uint8_t data[L4_START + L4_MAX] __rte_aligned(4);
 };
 
-/* A frame whose transport checksum is still the pseudo-header's. @return what it is when complete */
+/* A frame whose transport checksum is still the pseudo-header's. @return what it is when complete
+ */
 static uint16_t
 frame_make(struct frame *f, uint8_t proto, uint16_t l4_len, uint32_t seed)
 {
@@ -152,8 +170,8 @@ completed_checksum_is_right_however_the_packet_is_cut(void **state)
 	static const struct {
 		uint16_t cut[4];
 		uint16_t n;
-	} cuts[] = {{{0}, 0}, {{34}, 1}, {{35}, 1}, {{51}, 1}, {{14, 35, 36, 37}, 4}, {{33, 51, 52, 99}, 4},
-		{{1, 2, 3, 4}, 4}, {{34, 41, 41, 60}, 4}};
+	} cuts[] = {{{0}, 0}, {{34}, 1}, {{35}, 1}, {{51}, 1}, {{14, 35, 36, 37}, 4},
+		{{33, 51, 52, 99}, 4}, {{1, 2, 3, 4}, 4}, {{34, 41, 41, 60}, 4}};
 	struct frame f;
 	uint32_t seed = 0;
 
@@ -169,7 +187,8 @@ completed_checksum_is_right_however_the_packet_is_cut(void **state)
 			assert_int_equal(net_csum_complete(m, L4_START, offset), 0);
 			memcpy(&got, rte_pktmbuf_read(m, L4_START + offset, 2, &copy), 2);
 			if (got != full)
-				fail_msg("cut %zu, length %u: %04x, not %04x", i, l4_len, got, full);
+				fail_msg(
+					"cut %zu, length %u: %04x, not %04x", i, l4_len, got, full);
 			rte_pktmbuf_free(m);
 		}
 }
@@ -225,13 +244,15 @@ driver_sees_only_what_it_negotiated(void **state)
 		{"unknown flag", GCSUM, H(0xf8, 0, 0, 0, 0, 0), 0, {0}},
 		{"beyond the packet", GCSUM, H(NEEDS, 0, 0, 0, 34, 500), -EINVAL, {0}},
 		{"beyond the packet, not taken", 0, H(NEEDS, 0, 0, 0, 34, 500), -EINVAL, {0}},
-		{"segment, taken", GTSO4, H(NEEDS, TCP4, 54, 50, 34, 16), 0, {NEEDS, TCP4, 54, 50, 34, 16}},
+		{"segment, taken", GTSO4, H(NEEDS, TCP4, 54, 50, 34, 16), 0,
+			{NEEDS, TCP4, 54, 50, 34, 16}},
 		{"segment, not taken", GCSUM, H(NEEDS, TCP4, 54, 50, 34, 16), -EMSGSIZE, {0}},
 		{"segment of the other IP", GTSO4, H(NEEDS, TCP6, 74, 50, 54, 16), -EMSGSIZE, {0}},
 		{"segment, no checksums at all", 0, H(NEEDS, TCP4, 54, 50, 34, 16), -EMSGSIZE, {0}},
-		{"ECN segment, not taken", GTSO4, H(NEEDS, TCP4 | ECN, 54, 50, 34, 16), -EMSGSIZE, {0}},
-		{"ECN segment, taken", GTSO4 | F(GUEST_ECN), H(NEEDS, TCP4 | ECN, 54, 50, 34, 16), 0,
-			{NEEDS, TCP4 | ECN, 54, 50, 34, 16}},
+		{"ECN segment, not taken", GTSO4, H(NEEDS, TCP4 | ECN, 54, 50, 34, 16), -EMSGSIZE,
+			{0}},
+		{"ECN segment, taken", GTSO4 | F(GUEST_ECN), H(NEEDS, TCP4 | ECN, 54, 50, 34, 16),
+			0, {NEEDS, TCP4 | ECN, 54, 50, 34, 16}},
 		{"segment without checksum", GTSO4, H(0, TCP4, 54, 50, 34, 16), -EINVAL, {0}},
 		{"USO, one of two", GCSUM | F(GUEST_USO6), H(NEEDS, UDP_L4, 42, 50, 34, 6), 0,
 			{NEEDS, UDP_L4, 42, 50, 34, 6}},

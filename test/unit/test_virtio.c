@@ -265,9 +265,11 @@ control_queue_is_the_third_unless_multiqueue_was_accepted(void **state)
 
 	driver_at(o, FOK, ctrl);
 	assert_int_equal(virtio_net_ctrl_queue(&o->st), 2);
+	assert_int_equal(virtio_net_pairs(&o->st), 1);
 	virtio_dev_set_status(o->dev, 0);
 	driver_at(o, FOK, ctrl | VIRTIO_BIT(VIRTIO_NET_F_MQ));
 	assert_int_equal(virtio_net_ctrl_queue(&o->st), FIX_QUEUES - 1);
+	assert_int_equal(virtio_net_pairs(&o->st), 4);
 	owner_free(o);
 }
 

@@ -2,8 +2,7 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* A driver that does anything, at random but the same everywhere: the invariants hold after each
- * step. */
+/* A driver that does anything, the same random walk everywhere: invariants hold after each step. */
 
 #include <errno.h>
 

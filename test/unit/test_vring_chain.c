@@ -15,7 +15,8 @@
 #define IN  (RIG_BUFS + 0x1000)
 
 static void
-chain_add(struct rig *r, const struct vring_buf *bufs, uint16_t n_out, uint16_t n_in, bool indirect, uint64_t token)
+chain_add(struct rig *r, const struct vring_buf *bufs, uint16_t n_out, uint16_t n_in, bool indirect,
+	uint64_t token)
 {
 	assert_int_equal(vring_driver_add(&r->vd, bufs, n_out, n_in, indirect, token), 0);
 	vring_driver_publish(&r->vd);
@@ -63,8 +64,19 @@ reads_and_writes_end_with_the_chain(void **state)
 	static const struct {
 		uint32_t offset, len, want;
 	} table[] = {
-		{0, 10, 10}, {0, 11, 10}, {0, 1000, 10}, {3, 7, 7}, {3, 8, 7}, {9, 1, 1}, {9, 2, 1},
-		{10, 1, 0}, {11, 5, 0}, {UINT32_MAX, 5, 0}, {4, 0, 0}, {5, 1, 1}, {4, 3, 3},
+		{0, 10, 10},
+		{0, 11, 10},
+		{0, 1000, 10},
+		{3, 7, 7},
+		{3, 8, 7},
+		{9, 1, 1},
+		{9, 2, 1},
+		{10, 1, 0},
+		{11, 5, 0},
+		{UINT32_MAX, 5, 0},
+		{4, 0, 0},
+		{5, 1, 1},
+		{4, 3, 3},
 	};
 	/* ten bytes each way, in pieces of 5, none, 1 and 4 */
 	const struct vring_buf bufs[] = {{OUT, 5}, {OUT + 5, 0}, {OUT + 5, 1}, {OUT + 6, 4},
@@ -156,6 +168,21 @@ several_chains_may_be_out_at_once(void **state)
 }
 
 static void
+chain_put_back_is_taken_again(void **state)
+{
+	const struct vring_buf buf = {OUT, 8};
+	struct rig *r = *state;
+
+	chain_add(r, &buf, 1, 0, false, 6);
+	assert_int_equal(vring_pop(&r->vr, &r->chain), 1);
+	vring_unpop(&r->vr);
+	assert_int_equal(r->rec.stats.received_desc, 0);
+	assert_int_equal(vring_pop(&r->vr, &r->chain), 1);
+	vring_push(&r->vr, &r->chain, 0);
+	rig_assert_used(r, 6, 0);
+}
+
+static void
 chains_wrap_with_the_index(void **state)
 {
 	const struct vring_buf bufs[] = {{OUT, 4}, {IN, 4}};
@@ -196,8 +223,8 @@ pieces_beyond_the_limit_break_the_ring(void **state)
 
 	/* Few enough descriptors, but each lies across a border. */
 	for (uint16_t i = 0; i < VRING_MAX_CHAIN; i++)
-		table[i] = (struct virtq_desc){RIG_FAR - 1, 2, i + 1u < VRING_MAX_CHAIN ? VIRTQ_DESC_F_NEXT : 0,
-			(uint16_t)(i + 1)};
+		table[i] = (struct virtq_desc){RIG_FAR - 1, 2,
+			i + 1u < VRING_MAX_CHAIN ? VIRTQ_DESC_F_NEXT : 0, (uint16_t)(i + 1)};
 	rig_write(r, RIG_BUFS, table, sizeof(table));
 	rig_desc(r, 0, RIG_BUFS, sizeof(table), VIRTQ_DESC_F_INDIRECT, 0);
 	rig_offer(r, 0);
@@ -213,7 +240,8 @@ driver_side_refuses_what_it_cannot_do(void **state)
 
 	assert_int_equal(vring_driver_add(&r->vd, bufs, 0, 0, false, 0), -EINVAL);
 	assert_int_equal(vring_driver_add(&r->vd, bufs, RIG_SIZE + 1, 0, false, 0), -EINVAL);
-	assert_int_equal(vring_driver_add(&r->vd, bufs, VRING_DRIVER_INDIRECT_MAX + 1, 0, true, 0), -EINVAL);
+	assert_int_equal(
+		vring_driver_add(&r->vd, bufs, VRING_DRIVER_INDIRECT_MAX + 1, 0, true, 0), -EINVAL);
 	assert_int_equal(vring_driver_add(&r->vd, bufs, RIG_SIZE, 0, false, 0), 0);
 	assert_int_equal(vring_driver_add(&r->vd, bufs, 1, 0, false, 0), -ENOSPC);
 	assert_int_equal(vring_driver_add(&r->vd, bufs, 1, 0, true, 0), -ENOSPC);
@@ -225,7 +253,8 @@ driver_side_does_not_trust_the_device(void **state)
 	static const struct {
 		uint16_t idx;
 		uint32_t id;
-	} table[] = {{RIG_SIZE + 1, 0}, {1, RIG_SIZE}, {1, 3 /* was not given */}, {2, 0 /* twice */}};
+	} table[] = {
+		{RIG_SIZE + 1, 0}, {1, RIG_SIZE}, {1, 3 /* was not given */}, {2, 0 /* twice */}};
 	struct rig *r = *state;
 
 	for (size_t i = 0; i < RTE_DIM(table); i++) {
@@ -253,6 +282,7 @@ test_vring_chain(void)
 		T(pieces_across_a_border_are_joined),
 		T(chain_without_readable_or_writable_part_is_a_chain),
 		T(several_chains_may_be_out_at_once),
+		T(chain_put_back_is_taken_again),
 		T(chains_wrap_with_the_index),
 		T(chain_of_the_whole_ring_is_taken),
 		T(pieces_beyond_the_limit_break_the_ring),

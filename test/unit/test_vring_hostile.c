@@ -26,63 +26,75 @@ struct hostile {
 	bool rx; /* for the receive queue (else transmit) */
 };
 
-#define TABLE	(RIG_BUFS + 0x8000)
-#define BUF	RIG_BUFS
+#define TABLE (RIG_BUFS + 0x8000)
+#define BUF   RIG_BUFS
 
 static const struct hostile hostiles[] = {
 	{"head out of range", {{0}}, {{0}}, RIG_SIZE, VRING_ERR_INDEX, false},
 	{"head far out of range", {{0}}, {{0}}, 0xffff, VRING_ERR_INDEX, true},
 	{"next out of range", {{BUF, 40, NEXT, RIG_SIZE}}, {{0}}, 0, VRING_ERR_INDEX, false},
-	{"next out of the table", {{TABLE, 32, INDIRECT, 0}}, {{BUF, 40, NEXT, 2}}, 0, VRING_ERR_INDEX, false},
+	{"next out of the table", {{TABLE, 32, INDIRECT, 0}}, {{BUF, 40, NEXT, 2}}, 0,
+		VRING_ERR_INDEX, false},
 	{"loop of one", {{BUF, 40, NEXT, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
 	{"loop of two", {{BUF, 40, NEXT, 1}, {BUF, 1, NEXT, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
-	{"loop of empty buffers", {{BUF, 0, NEXT, 1}, {BUF, 0, NEXT, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
-	{"loop on receive", {{BUF, 40, NEXT | WRITE, 0}}, {{0}}, 0, VRING_ERR_CHAIN, true},
-	{"loop in the table", {{TABLE, 64, INDIRECT, 0}}, {{BUF, 40, NEXT, 1}, {BUF, 1, NEXT, 0}}, 0,
-		VRING_ERR_CHAIN, false},
-	{"readable after writable", {{BUF, 90, WRITE | NEXT, 1}, {BUF, 90, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
-	{"readable after empty writable", {{BUF, 0, WRITE | NEXT, 1}, {BUF, 90, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN,
+	{"loop of empty buffers", {{BUF, 0, NEXT, 1}, {BUF, 0, NEXT, 0}}, {{0}}, 0, VRING_ERR_CHAIN,
 		false},
-	{"readable after writable on receive", {{BUF, 90, WRITE | NEXT, 1}, {BUF, 90, 0, 0}}, {{0}}, 0,
-		VRING_ERR_CHAIN, true},
+	{"loop on receive", {{BUF, 40, NEXT | WRITE, 0}}, {{0}}, 0, VRING_ERR_CHAIN, true},
+	{"loop in the table", {{TABLE, 64, INDIRECT, 0}}, {{BUF, 40, NEXT, 1}, {BUF, 1, NEXT, 0}},
+		0, VRING_ERR_CHAIN, false},
+	{"readable after writable", {{BUF, 90, WRITE | NEXT, 1}, {BUF, 90, 0, 0}}, {{0}}, 0,
+		VRING_ERR_CHAIN, false},
+	{"readable after empty writable", {{BUF, 0, WRITE | NEXT, 1}, {BUF, 90, 0, 0}}, {{0}}, 0,
+		VRING_ERR_CHAIN, false},
+	{"readable after writable on receive", {{BUF, 90, WRITE | NEXT, 1}, {BUF, 90, 0, 0}}, {{0}},
+		0, VRING_ERR_CHAIN, true},
 	{"nothing readable", {{BUF, 1000, WRITE, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
 	{"nothing writable", {{BUF, 1000, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN, true},
 	{"too short for the header", {{BUF, HDR - 1, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
-	{"too short for the header in pieces", {{BUF, 5, NEXT, 1}, {BUF, 6, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
-	{"too short for the header on receive", {{BUF, HDR - 1, WRITE, 0}}, {{0}}, 0, VRING_ERR_CHAIN, true},
+	{"too short for the header in pieces", {{BUF, 5, NEXT, 1}, {BUF, 6, 0, 0}}, {{0}}, 0,
+		VRING_ERR_CHAIN, false},
+	{"too short for the header on receive", {{BUF, HDR - 1, WRITE, 0}}, {{0}}, 0,
+		VRING_ERR_CHAIN, true},
 	{"empty", {{BUF, 0, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
 	{"empty at a bad address", {{RIG_HOLE, 0, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
 	{"empty on receive", {{RIG_HOLE, 0, WRITE, 0}}, {{0}}, 0, VRING_ERR_CHAIN, true},
-	{"4 GiB in a chain", {{RIG_HOLE, 0, NEXT, 1}, {BUF, 0x100000, NEXT, 2}, {BUF, UINT32_MAX, 0, 0}}, {{0}}, 0,
-		VRING_ERR_CHAIN, false},
+	{"4 GiB in a chain",
+		{{RIG_HOLE, 0, NEXT, 1}, {BUF, 0x100000, NEXT, 2}, {BUF, UINT32_MAX, 0, 0}}, {{0}},
+		0, VRING_ERR_CHAIN, false},
 	{"unmapped", {{RIG_HOLE, 90, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
 	{"unmapped on receive", {{RIG_HOLE, 1600, WRITE, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, true},
-	{"begins before the memory", {{RIG_NEAR - 1, 90, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
-	{"runs out of the memory", {{RIG_FAR + RIG_FAR_LEN - 89, 90, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
-	{"runs out of the memory on receive", {{RIG_FAR + RIG_FAR_LEN - 1599, 1600, WRITE, 0}}, {{0}}, 0,
-		VRING_ERR_ADDRESS, true},
-	{"whole memory and more", {{RIG_NEAR, UINT32_MAX, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
+	{"begins before the memory", {{RIG_NEAR - 1, 90, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS,
+		false},
+	{"runs out of the memory", {{RIG_FAR + RIG_FAR_LEN - 89, 90, 0, 0}}, {{0}}, 0,
+		VRING_ERR_ADDRESS, false},
+	{"runs out of the memory on receive", {{RIG_FAR + RIG_FAR_LEN - 1599, 1600, WRITE, 0}},
+		{{0}}, 0, VRING_ERR_ADDRESS, true},
+	{"whole memory and more", {{RIG_NEAR, UINT32_MAX, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS,
+		false},
 	{"wraps", {{UINT64_MAX - 20, 90, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
 	{"ends at 2^64", {{UINT64_MAX - 89, 90, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
-	{"read-only memory on receive", {{RIG_RO, 1600, WRITE, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, true},
-	{"second buffer unmapped", {{BUF, 40, NEXT, 1}, {RIG_HOLE, 60, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
+	{"read-only memory on receive", {{RIG_RO, 1600, WRITE, 0}}, {{0}}, 0, VRING_ERR_ADDRESS,
+		true},
+	{"second buffer unmapped", {{BUF, 40, NEXT, 1}, {RIG_HOLE, 60, 0, 0}}, {{0}}, 0,
+		VRING_ERR_ADDRESS, false},
 	{"table unmapped", {{RIG_HOLE, 32, INDIRECT, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
-	{"table runs out of the memory", {{RIG_FAR + RIG_FAR_LEN - 16, 32, INDIRECT, 0}}, {{0}}, 0, VRING_ERR_CHAIN,
-		false}, /* its first entry is zeros: an empty chain */
+	{"table runs out of the memory", {{RIG_FAR + RIG_FAR_LEN - 16, 32, INDIRECT, 0}}, {{0}}, 0,
+		VRING_ERR_CHAIN, false}, /* its first entry is zeros: an empty chain */
 	{"table cut by the end of memory", {{RIG_FAR + RIG_FAR_LEN - 8, 32, INDIRECT, 0}}, {{0}}, 0,
 		VRING_ERR_ADDRESS, false},
 	{"table wraps", {{UINT64_MAX - 15, 32, INDIRECT, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
 	{"table empty", {{TABLE, 0, INDIRECT, 0}}, {{0}}, 0, VRING_ERR_INDIRECT, false},
 	{"table of 15 bytes", {{TABLE, 15, INDIRECT, 0}}, {{0}}, 0, VRING_ERR_INDIRECT, false},
-	{"table of 33 bytes", {{TABLE, 33, INDIRECT, 0}}, {{BUF, 90, 0, 0}}, 0, VRING_ERR_INDIRECT, false},
-	{"table with successor", {{TABLE, 16, INDIRECT | NEXT, 1}, {BUF, 90, 0, 0}}, {{BUF, 90, 0, 0}}, 0,
-		VRING_ERR_INDIRECT, false},
-	{"table in a table", {{TABLE, 32, INDIRECT, 0}}, {{TABLE + 16, 16, INDIRECT, 0}, {BUF, 90, 0, 0}}, 0,
-		VRING_ERR_INDIRECT, false},
-	{"table that is its own", {{TABLE, 16, INDIRECT, 0}}, {{TABLE, 16, INDIRECT, 0}}, 0, VRING_ERR_INDIRECT,
+	{"table of 33 bytes", {{TABLE, 33, INDIRECT, 0}}, {{BUF, 90, 0, 0}}, 0, VRING_ERR_INDIRECT,
 		false},
-	{"table in a table on receive", {{TABLE, 16, INDIRECT, 0}}, {{TABLE, 16, INDIRECT | WRITE, 0}}, 0,
-		VRING_ERR_INDIRECT, true},
+	{"table with successor", {{TABLE, 16, INDIRECT | NEXT, 1}, {BUF, 90, 0, 0}},
+		{{BUF, 90, 0, 0}}, 0, VRING_ERR_INDIRECT, false},
+	{"table in a table", {{TABLE, 32, INDIRECT, 0}},
+		{{TABLE + 16, 16, INDIRECT, 0}, {BUF, 90, 0, 0}}, 0, VRING_ERR_INDIRECT, false},
+	{"table that is its own", {{TABLE, 16, INDIRECT, 0}}, {{TABLE, 16, INDIRECT, 0}}, 0,
+		VRING_ERR_INDIRECT, false},
+	{"table in a table on receive", {{TABLE, 16, INDIRECT, 0}},
+		{{TABLE, 16, INDIRECT | WRITE, 0}}, 0, VRING_ERR_INDIRECT, true},
 };
 
 /* A good chain before and one behind the bad one: the first is served, the last is not. */
@@ -119,8 +131,8 @@ hostile_run(struct rig *r, const struct hostile *h)
 static void
 malformed_chain_breaks_the_ring_and_nothing_else(void **state)
 {
-	static const uint64_t features[] = {RIG_INDIRECT,
-		RIG_INDIRECT | RIG_OFFLOAD | UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM};
+	static const uint64_t features[] = {
+		RIG_INDIRECT, RIG_INDIRECT | RIG_OFFLOAD | UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM};
 	struct rig *r = *state;
 	struct rte_mbuf *m;
 
@@ -154,15 +166,16 @@ malformed_chain_breaks_the_control_queue_too(void **state)
 		/* Too little for a packet may still be a chain. */
 		if (ret != -1 || r->vr.error != h->want)
 			if (ret != 1 || h->want != VRING_ERR_CHAIN)
-				fail_msg("%s: %d, error \"%s\"", h->name, ret, vring_strerror(r->vr.error));
+				fail_msg("%s: %d, error \"%s\"", h->name, ret,
+					vring_strerror(r->vr.error));
 	}
 }
 
 static void
 indirect_descriptor_that_was_not_negotiated_breaks_the_ring(void **state)
 {
-	const struct hostile h = {"not negotiated", {{TABLE, 16, INDIRECT, 0}}, {{BUF, 90, 0, 0}}, 0,
-		VRING_ERR_INDIRECT, false};
+	const struct hostile h = {"not negotiated", {{TABLE, 16, INDIRECT, 0}}, {{BUF, 90, 0, 0}},
+		0, VRING_ERR_INDIRECT, false};
 	struct rig *r = *state;
 
 	rig_start(r, RIG_SIZE, 0);
@@ -226,7 +239,8 @@ table_may_be_longer_than_the_ring_but_not_endless(void **state)
 
 	for (uint32_t n = VRING_MAX_CHAIN; n <= VRING_MAX_CHAIN + 1; n++) {
 		for (uint16_t i = 0; i < n; i++)
-			table[i] = (struct virtq_desc){RIG_BUFS, 2, i + 1u < n ? NEXT : 0, (uint16_t)(i + 1)};
+			table[i] = (struct virtq_desc){
+				RIG_BUFS, 2, i + 1u < n ? NEXT : 0, (uint16_t)(i + 1)};
 		rig_write(r, TABLE, table, n * sizeof(table[0]));
 		rig_desc(r, 0, TABLE, n * (uint32_t)sizeof(table[0]), INDIRECT, 0);
 		rig_offer(r, 0);
@@ -238,22 +252,24 @@ table_may_be_longer_than_the_ring_but_not_endless(void **state)
 	assert_int_equal(r->rec.stats.exceed_max_chain, 1);
 }
 
-/* Any bytes at all as ring, table and buffers: the sanitizers are the judge, and the loop must end. */
+/* Any bytes at all as ring, table and buffers: the sanitizers are the judge, and the loop must end.
+ */
 static void
 fuzz_round(struct rig *r, unsigned int *seed)
 {
-	static const uint64_t places[] = {RIG_BUFS, TABLE, RIG_FAR - 8, RIG_FAR + RIG_FAR_LEN - 40, RIG_RO,
-		RIG_HOLE, RIG_NEAR, UINT64_MAX - 50};
+	static const uint64_t places[] = {RIG_BUFS, TABLE, RIG_FAR - 8, RIG_FAR + RIG_FAR_LEN - 40,
+		RIG_RO, RIG_HOLE, RIG_NEAR, UINT64_MAX - 50};
 	struct rte_mbuf *pkts[VRING_BURST];
 	uint16_t n;
 
-	rig_start(r, 16, (rand_r(seed) & 1 ? RIG_INDIRECT : 0) | (rand_r(seed) & 1 ? RIG_OFFLOAD : 0) |
-		(rand_r(seed) & 1 ? RIG_EVENT : 0));
+	rig_start(r, 16,
+		(rand_r(seed) & 1 ? RIG_INDIRECT : 0) | (rand_r(seed) & 1 ? RIG_OFFLOAD : 0) |
+			(rand_r(seed) & 1 ? RIG_EVENT : 0));
 	for (int i = 0; i < 32; i++) {
 		struct virtq_desc d = {
 			.addr = places[rand_r(seed) % RTE_DIM(places)] + rand_r(seed) % 64,
-			.len = rand_r(seed) % 8 == 0 ? (uint32_t)rand_r(seed) * 3 :
-						       (uint32_t)rand_r(seed) % 160,
+			.len = rand_r(seed) % 8 == 0 ? (uint32_t)rand_r(seed) * 3
+						     : (uint32_t)rand_r(seed) % 160,
 			.flags = (uint16_t)(rand_r(seed) % (rand_r(seed) % 8 == 0 ? 16 : 4)),
 			.next = (uint16_t)(rand_r(seed) % 17),
 		};

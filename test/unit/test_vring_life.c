@@ -167,7 +167,8 @@ ring_misaligned_in_memory_is_not_started(void **state)
 	struct vring vr;
 
 	/* The client's addresses are aligned, its file offset is not. */
-	assert_int_equal(hostmem_map(r->hm, RIG_HOLE, 0x10000, r->fd, 1, HOSTMEM_READ | HOSTMEM_WRITE), 0);
+	assert_int_equal(
+		hostmem_map(r->hm, RIG_HOLE, 0x10000, r->fd, 1, HOSTMEM_READ | HOSTMEM_WRITE), 0);
 	rig_publish(r);
 	conf.desc = RIG_HOLE;
 	assert_int_equal(vring_start(&vr, &conf), -EFAULT);
@@ -218,6 +219,33 @@ unmapped_buffer_is_not_reached_through_an_old_hint(void **state)
 	assert_int_equal(r->rec.stats.invalid_buffer, 1);
 }
 
+static void
+snapshot_at_the_address_of_an_old_one_is_a_new_one(void **state)
+{
+	const struct vring_buf buf = rig_tx_buf(*state, RIG_FAR, 64, 1);
+	struct hostmem_retired *retired;
+	struct rig *r = *state;
+	struct rte_mbuf *m;
+
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(rig_dequeue(r, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	/* The ring sleeps through some snapshots; malloc gives out the address of the first again.
+	 */
+	assert_int_equal(hostmem_unmap(r->hm, RIG_FAR, RIG_FAR_LEN), 1);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(hostmem_publish(r->hm, &retired), 0);
+		hostmem_retire(retired);
+		assert_int_equal(
+			hostmem_map(r->hm, RIG_HOLE + (uint64_t)i * 4096, 4096, -1, 0, 0), 0);
+	}
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(rig_dequeue(r, &m, 1), 0);
+	assert_int_equal(r->vr.error, VRING_ERR_ADDRESS);
+}
+
 /* ---- notifications ---- */
 
 /* Use n entries without asking for interrupts. */
@@ -263,12 +291,12 @@ interrupt_event_is_obeyed(void **state)
 		uint16_t event;
 		bool want;
 	} table[] = {
-		{10, 1, 10, true},     /* this very entry */
-		{10, 1, 11, false},    /* the next one */
-		{10, 1, 9, false},     /* the one before: seen already */
-		{10, 5, 12, true},     /* in the middle */
-		{10, 5, 14, true},     /* the last */
-		{10, 5, 15, false},    /* just behind */
+		{10, 1, 10, true},	  /* this very entry */
+		{10, 1, 11, false},	  /* the next one */
+		{10, 1, 9, false},	  /* the one before: seen already */
+		{10, 5, 12, true},	  /* in the middle */
+		{10, 5, 14, true},	  /* the last */
+		{10, 5, 15, false},	  /* just behind */
 		{65530, 10, 65535, true}, /* across the wrap */
 		{65530, 10, 0, true},
 		{65530, 10, 3, true},
@@ -369,7 +397,8 @@ burst_functions_follow_the_features(void **state)
 {
 	assert_string_equal(vring_burst_select(RIG_VERSION1)->name, "split");
 	assert_string_equal(vring_burst_select(RIG_VERSION1 | RIG_OFFLOAD)->name, "split offload");
-	assert_string_equal(vring_burst_select(UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM)->name, "split offload");
+	assert_string_equal(
+		vring_burst_select(UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM)->name, "split offload");
 }
 
 static int
@@ -387,6 +416,7 @@ test_vring_life(void)
 		T(ring_misaligned_in_memory_is_not_started),
 		T(areas_in_use_are_known),
 		T(unmapped_buffer_is_not_reached_through_an_old_hint),
+		T(snapshot_at_the_address_of_an_old_one_is_a_new_one),
 		T(interrupt_flag_is_obeyed),
 		T(interrupt_event_is_obeyed),
 		T(interrupt_is_wanted_after_the_index_lapped_the_last_decision),

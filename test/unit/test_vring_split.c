@@ -125,7 +125,8 @@ descriptors_may_end_in_an_indirect_one(void **state)
 	struct rte_mbuf *m;
 
 	rig_tx_buf(r, RIG_BUFS, 64, 3);
-	/* The table lies across a border; the WRITE flag of its descriptor means nothing (2.7.5.3.2). */
+	/* The table lies across a border; the WRITE flag of its descriptor means nothing
+	 * (2.7.5.3.2). */
 	rig_write(r, RIG_FAR - 24, table, sizeof(table));
 	rig_desc(r, 0, RIG_BUFS, 20, NEXT, 5);
 	rig_desc(r, 5, RIG_FAR - 24, sizeof(table), INDIRECT | WRITE, 0);
@@ -180,8 +181,8 @@ lengths_that_are_no_packet_are_dropped_and_completed(void **state)
 static void
 packet_with_a_bad_header_is_dropped_and_the_next_one_taken(void **state)
 {
-	struct virtio_net_hdr_mrg_rxbuf bad = {.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-						       .csum_start = 60, .csum_offset = 3}};
+	struct virtio_net_hdr_mrg_rxbuf bad = {
+		.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 60, .csum_offset = 3}};
 	struct rig *r = *state;
 	struct vring_buf bufs[3];
 	struct rte_mbuf *pkts[3];
@@ -204,12 +205,12 @@ packet_with_a_bad_header_is_dropped_and_the_next_one_taken(void **state)
 static void
 good_offload_header_is_passed_on(void **state)
 {
-	struct virtio_net_hdr_mrg_rxbuf want = {.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-							.csum_start = 34, .csum_offset = 16}};
+	struct virtio_net_hdr_mrg_rxbuf want = {
+		.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34, .csum_offset = 16}};
 	struct virtio_net_hdr_mrg_rxbuf sent = want;
 	struct rig *r = *state;
 
-	sent.num_buffers = 0xabcd;			 /* means nothing on transmit */
+	sent.num_buffers = 0xabcd;			      /* means nothing on transmit */
 	sent.hdr.flags |= 0x80 | VIRTIO_NET_HDR_F_DATA_VALID; /* nor do these */
 	rig_start(r, RIG_SIZE, RIG_INDIRECT | RIG_OFFLOAD);
 	for (size_t i = 0; i < RTE_DIM(layouts); i++) {
@@ -279,7 +280,8 @@ nearly_empty_pool_still_serves(void **state)
 /* ---- receive ---- */
 
 static void
-assert_received(struct rig *r, const struct vring_buf *bufs, uint16_t n, uint32_t len, uint32_t seed)
+assert_received(
+	struct rig *r, const struct vring_buf *bufs, uint16_t n, uint32_t len, uint32_t seed)
 {
 	static const struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = 1};
 	uint8_t *want = calloc(1, HDR + len), *got = calloc(1, HDR + len);
@@ -318,8 +320,8 @@ receive_fills_any_layout(void **state)
 {
 	static const uint32_t lens[] = {64, 100, 1514, 9014, 65000};
 	static const uint32_t segs[] = {2000, 1900, 1001};
-	static const uint64_t features[] = {RIG_INDIRECT,
-		RIG_INDIRECT | UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM};
+	static const uint64_t features[] = {
+		RIG_INDIRECT, RIG_INDIRECT | UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM};
 	struct rig *r = *state;
 
 	for (size_t f = 0; f < RTE_DIM(features); f++) {
@@ -335,8 +337,8 @@ receive_fills_any_layout(void **state)
 static void
 receive_header_is_the_mbufs_with_one_buffer(void **state)
 {
-	struct virtio_net_hdr_mrg_rxbuf hdr = {.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-						       .csum_start = 34, .csum_offset = 16}};
+	struct virtio_net_hdr_mrg_rxbuf hdr = {
+		.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34, .csum_offset = 16}};
 	const struct vring_buf bufs[2] = {{RIG_BUFS, 1600}, {RIG_BUFS + 1600, 400}};
 	struct rig *r = *state;
 	struct rte_mbuf *m;
@@ -359,8 +361,8 @@ packet_that_does_not_fit_is_dropped_and_its_chain_stays(void **state)
 {
 	const struct vring_buf buf = {RIG_BUFS, HDR + 100};
 	struct rig *r = *state;
-	struct rte_mbuf *pkts[3] = {rig_mbuf(r, 101, 2000, 1), rig_mbuf(r, 3000, 1500, 2),
-		rig_mbuf(r, 100, 2000, 3)};
+	struct rte_mbuf *pkts[3] = {
+		rig_mbuf(r, 101, 2000, 1), rig_mbuf(r, 3000, 1500, 2), rig_mbuf(r, 100, 2000, 3)};
 
 	assert_int_equal(vring_driver_add(&r->vd, &buf, 0, 1, false, 9), 0);
 	vring_driver_publish(&r->vd);

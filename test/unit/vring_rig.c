@@ -25,7 +25,8 @@ rig_pool(void)
 struct rig *
 rig_new(void)
 {
-	struct rig *r = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*r), RTE_CACHE_LINE_SIZE));
+	struct rig *r =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*r), RTE_CACHE_LINE_SIZE));
 
 	assert_non_null(r);
 	memset(r, 0, sizeof(*r));
@@ -35,11 +36,14 @@ rig_new(void)
 	assert_ptr_not_equal(r->mem, MAP_FAILED);
 	r->files = hostmem_files_create(false);
 	r->hm = hostmem_create(r->files);
-	assert_int_equal(hostmem_map(r->hm, RIG_NEAR, RIG_NEAR_LEN, r->fd, 0,
-				 HOSTMEM_READ | HOSTMEM_WRITE), 0);
+	assert_int_equal(
+		hostmem_map(r->hm, RIG_NEAR, RIG_NEAR_LEN, r->fd, 0, HOSTMEM_READ | HOSTMEM_WRITE),
+		0);
 	assert_int_equal(hostmem_map(r->hm, RIG_FAR, RIG_FAR_LEN, r->fd, RIG_FAR_OFF,
-				 HOSTMEM_READ | HOSTMEM_WRITE), 0);
-	assert_int_equal(hostmem_map(r->hm, RIG_RO, RIG_RO_LEN, r->fd, RIG_RO_OFF, HOSTMEM_READ), 0);
+				 HOSTMEM_READ | HOSTMEM_WRITE),
+		0);
+	assert_int_equal(
+		hostmem_map(r->hm, RIG_RO, RIG_RO_LEN, r->fd, RIG_RO_OFF, HOSTMEM_READ), 0);
 	r->mp = rig_pool();
 	assert_non_null(r->mp);
 	rig_publish(r);
@@ -124,7 +128,8 @@ rig_publish(struct rig *r)
 void
 rig_desc(struct rig *r, uint16_t at, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
 {
-	r->vd.desc[at] = (struct virtq_desc){.addr = addr, .len = len, .flags = flags, .next = next};
+	r->vd.desc[at] =
+		(struct virtq_desc){.addr = addr, .len = len, .flags = flags, .next = next};
 }
 
 void

@@ -7,7 +7,8 @@
 
 /**
  * @file
- * A ring with both of its sides for tests: memory that plays the guest's, our driver side, the device side.
+ * A ring with both of its sides for tests: memory that plays the guest's, our driver side, the
+ * device side.
  */
 
 #include <linux/virtio_config.h>
@@ -26,8 +27,9 @@
 #define RIG_OFFLOAD  (UINT64_C(1) << VIRTIO_NET_F_CSUM | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4)
 
 /*
- * The guest's memory: three ranges in one file. FAR follows NEAR for the guest but not in memory, so a buffer across
- * the border is in two pieces. Nothing else is mapped; HOLE is far from everything.
+ * The guest's memory: three ranges in one file. FAR follows NEAR for the guest but not in memory,
+ * so a buffer across the border is in two pieces. Nothing else is mapped; HOLE is far from
+ * everything.
  */
 #define RIG_NEAR     UINT64_C(0x100000000)
 #define RIG_NEAR_LEN UINT64_C(0x200000)
@@ -64,7 +66,8 @@ struct rig *rig_new(void);
 void rig_start(struct rig *r, uint16_t size, uint64_t features);
 void rig_free(struct rig *r);
 
-/** Around each test: a rig with a started ring of RIG_SIZE entries, indirect descriptors negotiated. */
+/** Around each test: a rig with a started ring of RIG_SIZE entries, indirect descriptors
+ * negotiated. */
 int rig_setup(void **state);
 int rig_teardown(void **state);
 
@@ -79,7 +82,8 @@ void rig_read(struct rig *r, uint64_t iova, void *buf, uint32_t len);
 void rig_publish(struct rig *r);
 
 /** Raw access, past the driver side: what a hostile guest writes. */
-void rig_desc(struct rig *r, uint16_t at, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
+void rig_desc(
+	struct rig *r, uint16_t at, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
 void rig_offer(struct rig *r, uint16_t head);
 
 /** Fill with a pattern of which no two parts are alike. */
