@@ -18,11 +18,8 @@
 #include "errors.h"
 #include "show.h"
 
-/* Of telemetry's 16 KiB; the rest is for the frame and one more entry. */
-#define PAGE_BYTES    11000
-#define DEVICE_BYTES  2400 /* a device's keys and values as text, at most */
-#define QUEUE_BYTES   800
-/* An entry and its keys are dictionaries of at most 256; entries are far fewer. */
+/* Of telemetry's 16 KiB; the rest is for the frame. Entries are then far fewer than a dictionary's 256. */
+#define PAGE_BYTES 15000
 
 #define CURSOR(pf_id, item) ((uint64_t)(pf_id) << 16 | (item))
 
@@ -35,10 +32,18 @@ struct page {
 	int64_t next; /* cursor, -1: all shown */
 };
 
+/* As telemetry writes it, key included. */
+static size_t
+text_size(const json_t *entry)
+{
+	return json_dumpb(entry, NULL, 0, JSON_COMPACT) + sizeof("\"device_4294967295\":,");
+}
+
 /* @return false if the page is full: the next begins at cursor */
 static bool
-page_add(struct page *pg, const char *kind, json_t *entry, size_t bytes, uint64_t cursor)
+page_add(struct page *pg, const char *kind, json_t *entry, uint64_t cursor)
 {
+	const size_t bytes = text_size(entry);
 	char key[32];
 
 	if (pg->n > 0 && pg->bytes + bytes > PAGE_BYTES) {
@@ -86,12 +91,14 @@ cmd_list(struct controller *c, struct request *req)
 
 	page_start(&pg, c, req);
 	if (req->at == 0) {
-		json_object_set_new(pg.out, "controller", show_controller(c));
-		pg.bytes += DEVICE_BYTES;
+		json_t *controller = show_controller(c);
+
+		pg.bytes += text_size(controller);
+		json_object_set_new(pg.out, "controller", controller);
 	}
 	TAILQ_FOREACH(dev, &c->devices, next)
 		if (shown(dev) && CURSOR(dev->pf_id, 0) >= req->at &&
-			!page_add(&pg, "device", show_device(dev, false), DEVICE_BYTES, CURSOR(dev->pf_id, 0)))
+			!page_add(&pg, "device", show_device(dev, false), CURSOR(dev->pf_id, 0)))
 			break;
 	page_end(&pg);
 }
@@ -109,7 +116,7 @@ query_queues(struct page *pg, const struct device *dev)
 		if (cursor < pg->req->at || !virtio_dev_state(dev->vdev)->queue[q].enable ||
 			(only->given && only->num != q))
 			continue;
-		if (!page_add(pg, "queue", show_queue(dev, q, debug), QUEUE_BYTES, cursor))
+		if (!page_add(pg, "queue", show_queue(dev, q, debug), cursor))
 			return false;
 	}
 	return true;
@@ -120,7 +127,7 @@ query_device(struct page *pg, const struct device *dev)
 {
 	const uint64_t cursor = CURSOR(dev->pf_id, 0);
 
-	if (cursor >= pg->req->at && !page_add(pg, "device", show_device(dev, true), DEVICE_BYTES, cursor))
+	if (cursor >= pg->req->at && !page_add(pg, "device", show_device(dev, true), cursor))
 		return false;
 	return request_arg(pg->req, "brief")->given || query_queues(pg, dev);
 }

@@ -140,6 +140,15 @@ create_hosts(struct controller *c)
 	return 0;
 }
 
+static void
+on_grace_timer(evutil_socket_t fd, short what, void *arg)
+{
+	/* Only to wake the loop. */
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
 static int
 create_events(struct controller *c)
 {
@@ -150,7 +159,8 @@ create_events(struct controller *c)
 	if (c->fault_fd < 0 || c->base == NULL)
 		return -errno;
 	c->fault_event = event_new(c->base, c->fault_fd, EV_READ | EV_PERSIST, on_fault, c);
-	if (c->fault_event == NULL || event_add(c->fault_event, NULL) != 0)
+	c->grace_timer = evtimer_new(c->base, on_grace_timer, NULL);
+	if (c->fault_event == NULL || event_add(c->fault_event, NULL) != 0 || c->grace_timer == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < RTE_DIM(stop_signal); i++) {
 		c->signal_event[i] = evsignal_new(c->base, stop_signal[i], on_stop, c);
@@ -226,14 +236,13 @@ turn(struct controller *c, uint64_t *since)
 
 	if (!grace_poll(c->grace)) {
 		*since = 0;
-		/* Calls may have activated events; those are found without sleeping. */
 		event_base_loop(c->base, EVLOOP_ONCE);
 		return;
 	}
 	if (*since == 0)
 		*since = rte_rdtsc();
 	if (rte_rdtsc() - *since > spin) {
-		event_base_loopexit(c->base, &poll);
+		evtimer_add(c->grace_timer, &poll);
 		event_base_loop(c->base, EVLOOP_ONCE);
 		return;
 	}
@@ -272,6 +281,8 @@ controller_fini(struct controller *c)
 			event_free(c->signal_event[i]);
 	if (c->fault_event != NULL)
 		event_free(c->fault_event);
+	if (c->grace_timer != NULL)
+		event_free(c->grace_timer);
 	if (c->base != NULL)
 		event_base_free(c->base);
 	if (c->fault_fd > 0)

@@ -49,7 +49,17 @@ announced(struct device *dev)
 	struct virtio_net_config config = virtio_dev_state(dev->vdev)->config;
 
 	config.status &= ~VIRTIO_NET_S_ANNOUNCE;
-	virtio_dev_config_update(dev->vdev, &config);
+	virtio_dev_config_update_quiet(dev->vdev, &config);
+}
+
+/* Packets for a queue that the driver never set up would be lost. */
+static bool
+pairs_exist(const struct device *dev, uint16_t pairs)
+{
+	for (uint16_t q = 0; q < pairs * 2; q++)
+		if (!device_queue_wanted(dev, q))
+			return false;
+	return true;
 }
 
 static enum outcome
@@ -72,6 +82,8 @@ execute(struct device *dev, const uint8_t *buf, uint32_t len)
 		announced(dev);
 		return OUTCOME_OK;
 	case VIRTIO_NET_CTRL_KIND_MQ:
+		if (!pairs_exist(dev, cmd.pairs))
+			return OUTCOME_ERR;
 		device_set_pairs(dev, cmd.pairs, ctrl_vq_done);
 		return OUTCOME_WAIT;
 	}
@@ -86,7 +98,7 @@ complete(struct device *dev, struct vring_chain *chain, uint8_t ack)
 
 	vring_push(vr, chain, written);
 	if (vring_interrupt_wanted(vr))
-		virtio_dev_queue_interrupt(dev->vdev, virtio_net_ctrl_queue(virtio_dev_state(dev->vdev)));
+		virtio_dev_queue_interrupt(dev->vdev, dev->ctrl.queue);
 }
 
 /* @return 1 a command was taken; 0 none */
@@ -186,7 +198,7 @@ ctrl_vq_start(struct device *dev)
 	struct ctrl_vq *cq = &dev->ctrl;
 	int ret;
 
-	if (cq->running || !qs->enable || qs->reset)
+	if (cq->running || !virtio_has(conf.features, VIRTIO_NET_F_CTRL_VQ) || !qs->enable || qs->reset)
 		return 0;
 	ret = vring_start(&cq->ring, &conf);
 	if (ret < 0)
@@ -201,6 +213,7 @@ ctrl_vq_start(struct device *dev)
 	if (cq->kick_event == NULL || event_add(cq->kick_event, NULL) != 0)
 		log_err("%s: cannot watch the control queue", dev->vuid);
 	dev->emu->ops->set_kick(dev->emu, q, cq->kick_fd);
+	cq->queue = q;
 	cq->running = true;
 	return 0;
 }
@@ -214,7 +227,7 @@ ctrl_vq_stop(struct device *dev)
 		return;
 	cq->running = false;
 	cq->waiting = false;
-	dev->emu->ops->set_kick(dev->emu, virtio_net_ctrl_queue(virtio_dev_state(dev->vdev)), -1);
+	dev->emu->ops->set_kick(dev->emu, cq->queue, -1);
 	if (cq->kick_event != NULL)
 		event_free(cq->kick_event);
 	cq->kick_event = NULL;

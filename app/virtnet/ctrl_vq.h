@@ -24,6 +24,7 @@ struct ctrl_vq {
 	struct vring ring;
 	bool running;
 	bool waiting; /**< a command is being carried out */
+	uint16_t queue; /**< its number; depends on the negotiated features */
 	int kick_fd;
 	struct event *kick_event;
 };

@@ -112,6 +112,7 @@ step_destroy(struct device *dev, void *arg)
 {
 	RTE_SET_USED(arg);
 	device_stop(dev);
+	device_forget_memory(dev);
 	dev->emu->ops->destroy(dev->emu);
 	dev->emu = NULL;
 	grace_call(dev->ctl->grace, destroy_after_grace, dev);

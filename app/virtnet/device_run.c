@@ -92,8 +92,8 @@ ring_start(struct device *dev, struct qpair *qp, enum qpair_side side)
 	return ret;
 }
 
-static bool
-queue_wanted(const struct device *dev, uint16_t q)
+bool
+device_queue_wanted(const struct device *dev, uint16_t q)
 {
 	const struct virtio_queue_state *qs = &virtio_dev_state(dev->vdev)->queue[q];
 
@@ -106,11 +106,11 @@ rings_start(struct device *dev)
 {
 	int first = ctrl_vq_start(dev);
 
-	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
+	for (uint16_t i = 0; i < virtio_net_pairs(virtio_dev_state(dev->vdev)); i++) {
 		for (int side = 0; side < QPAIR_SIDES; side++) {
 			int ret;
 
-			if (!queue_wanted(dev, i * 2 + side))
+			if (!device_queue_wanted(dev, i * 2 + side))
 				continue;
 			if (dev->pair[i] == NULL)
 				dev->pair[i] = pair_create(dev, i);
@@ -383,7 +383,7 @@ op_driver_ok(void *ctx)
 
 	dev->run++;
 	dev->state->pairs = 1;
-	ret = rings_start(dev);
+	ret = hostmem_lost(dev->hm) ? -EFAULT : rings_start(dev);
 	if (ret < 0) {
 		log_err("%s: driver set up a queue that cannot work: %s", dev->vuid, strerror(-ret));
 		rings_stop(dev);
@@ -651,6 +651,13 @@ up_connected(void *ctx)
 	log_info("%s: host connected", dev->vuid);
 }
 
+void
+device_forget_memory(struct device *dev)
+{
+	hostmem_unmap_all(dev->hm);
+	(void)publish_memory(dev);
+}
+
 static void
 step_gone(struct device *dev, void *arg)
 {
@@ -658,8 +665,7 @@ step_gone(struct device *dev, void *arg)
 	if (virtio_dev_op_pending(dev->vdev))
 		virtio_dev_op_done(dev->vdev);
 	(void)virtio_dev_reset(dev->vdev);
-	hostmem_unmap_all(dev->hm);
-	(void)publish_memory(dev);
+	device_forget_memory(dev);
 }
 
 static int

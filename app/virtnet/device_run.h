@@ -27,7 +27,13 @@ int device_quiesce(struct device *dev, void (*fn)(struct device *dev, void *arg)
 /** Change the number of pairs that receive; `done` is called later with 0 or -errno unless the device is reset. */
 void device_set_pairs(struct device *dev, uint16_t pairs, void (*done)(struct device *dev, int err));
 
-/** A step of taking the device down: stop everything and forget the client. For fn of device_quiesce(). */
+/** The driver has enabled this virtqueue and is not resetting it. */
+bool device_queue_wanted(const struct device *dev, uint16_t queue);
+
+/** Stop all rings and take the SF's queues back. For fn of device_quiesce(). */
 void device_stop(struct device *dev);
+
+/** Drop the client's memory; it is unmapped by the helper after a grace period. */
+void device_forget_memory(struct device *dev);
 
 #endif /* APP_DEVICE_RUN_H */

@@ -35,13 +35,13 @@ command_find(const char *name)
 	return NULL;
 }
 
-/* No hugepages, devices or files: the suites run anywhere, several at a time. */
+/* No hugepages, devices or files: the suites run anywhere, several at a time. One worker lcore, on the same CPU. */
 static void
 eal_start(char *self)
 {
 	char *argv[] = {self, (char *)"--no-huge", (char *)"--no-shconf", (char *)"--no-pci",
 		(char *)"--no-telemetry", (char *)"-m", (char *)"128", (char *)"--iova-mode=va",
-		(char *)"-l", (char *)"0", (char *)"--log-level=lib.eal:error"};
+		(char *)"--lcores", (char *)"0@0,1@0", (char *)"--log-level=lib.eal:error"};
 
 	if (rte_eal_init(RTE_DIM(argv), argv) < 0)
 		rte_exit(EXIT_FAILURE, "EAL initialisation failed\n");

@@ -110,6 +110,8 @@ config_write(struct vfio_user_emu *e, uint64_t off, const void *buf, uint32_t co
 		return events;
 	if (events & PCI_EV_FLR)
 		return reset(e, STEP_FLR);
+	if (events & PCI_EV_MSIX)
+		virtio_dev_irq_mode_changed(e->vdev);
 	if ((events & PCI_EV_VENDOR) &&
 		virtio_pci_cfg_access_write(e->vp, off, count) == -EINPROGRESS)
 		return wait_for(e, STEP_ACCESS);
@@ -216,15 +218,20 @@ irq_set_msix(struct vfio_user_emu *e, const struct vfio_user_irq_set *set)
 static int
 irq_set_intx(struct vfio_user_emu *e, const struct vfio_user_irq_set *set)
 {
-	if (set->action == VFIO_USER_IRQ_UNMASK) {
+	const bool eventfd = set->data == VFIO_USER_IRQ_EVENTFD;
+	int ret = 0;
+
+	if (set->action == VFIO_USER_IRQ_TRIGGER && (eventfd || set->count == 0)) {
+		ret = pci_irqs_set_intx(e->irqs, set->fds != NULL && set->count > 0 ? set->fds[0] : -1);
+		if (ret == 0)
+			return 0;
+	} else if (set->action == VFIO_USER_IRQ_UNMASK) {
 		pci_irqs_intx_unmask(e->irqs);
-		return 0;
 	}
-	if (set->action == VFIO_USER_IRQ_MASK)
-		return 0; /* the eventfd is edge triggered: masked until unmasked by itself */
-	if (set->data == VFIO_USER_IRQ_EVENTFD || set->count == 0)
-		return pci_irqs_set_intx(e->irqs, set->fds != NULL && set->count > 0 ? set->fds[0] : -1);
-	return 0;
+	/* Masking needs nothing: the eventfd is edge triggered, masked until unmasked by itself. */
+	if (eventfd)
+		close_fds(set);
+	return ret;
 }
 
 static int
@@ -377,6 +384,8 @@ emu_destroy(struct emu *emu)
 {
 	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
 
+	if (e->dev != NULL)
+		vfio_user_device_reset_connection(e->dev); /* closes what a standing request carries */
 	vfio_user_front_destroy(e->front);
 	vfio_user_device_destroy(e->dev);
 	virtio_pci_destroy(e->vp);
@@ -401,6 +410,7 @@ create_function(struct vfio_user_emu *e, const struct emu_params *p, struct pci_
 	ret = pci_irqs_create(p->msix_vectors, p->up->retire_fd, p->ctx, &e->irqs);
 	if (ret < 0)
 		return ret;
+	pci_fn_set_irqs(e->fn, e->irqs);
 	return virtio_pci_create(p->vdev, e->fn, &e->vp);
 }
 
