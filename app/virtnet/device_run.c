@@ -230,6 +230,9 @@ quiesced(void *arg)
 		STAILQ_REMOVE_HEAD(&dev->steps, next);
 		free(step);
 	}
+	/* Registers first: a queue that the driver has just enabled is started with the others. */
+	if (answer && virtio_dev_op_pending(dev->vdev))
+		virtio_dev_op_done(dev->vdev);
 	resume(dev);
 	if (answer)
 		answer_host(dev);
@@ -292,11 +295,16 @@ static void
 pairs_apply(struct device *dev, uint16_t pairs)
 {
 	dev->state->pairs = pairs;
-	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
-		if (dev->pair[i] != NULL) {
-			atomic_store(&dev->pair[i]->rx_on, i < pairs);
-			workers_wake(dev->pair[i]);
-		}
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
+		int ret;
+
+		if (dev->pair[i] == NULL)
+			continue;
+		atomic_store(&dev->pair[i]->rx_on, i < pairs);
+		ret = workers_rx_changed(dev->pair[i]);
+		if (ret < 0)
+			log_err("%s: pair %u: cannot watch the SF's queue: %s", dev->vuid, i, strerror(-ret));
+	}
 }
 
 static void

@@ -137,10 +137,10 @@ look(struct worker *w, bool sleep)
 	int n;
 
 	if (sleep) {
+		w->sleeps++;
 		rte_rcu_qsbr_thread_offline(w->ws->qsbr, w->id);
 		n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, -1);
 		rte_rcu_qsbr_thread_online(w->ws->qsbr, w->id);
-		w->sleeps++;
 	} else {
 		n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, 0);
 	}
@@ -437,11 +437,24 @@ workers_publish(struct workers *ws)
 	}
 }
 
-void
-workers_wake(struct qpair *qp)
+int
+workers_rx_changed(struct qpair *qp)
 {
+	struct worker *w = qp->worker;
+	int ret = 0;
+
+	if (w == NULL)
+		return 0;
+	/* A TAP queue that is not attached cannot be waited for, not even for the time after it is attached again. */
+	unwatch(w, qp->sf_fd);
+	qp->sf_fd = -1;
+	if (atomic_load(&qp->rx_on)) {
+		qp->sf_fd = qp->sf_ops->rx_fd(qp->sf, qp->index);
+		ret = watch(w, qp, qp->sf_fd, QPAIR_RX);
+	}
 	if (qp->kick_fd[QPAIR_RX] >= 0)
 		(void)eventfd_write(qp->kick_fd[QPAIR_RX], 1);
+	return ret;
 }
 
 void

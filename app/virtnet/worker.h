@@ -56,8 +56,13 @@ void workers_remove(struct workers *ws, struct qpair *qp);
 /** Make what was added and removed visible. */
 void workers_publish(struct workers *ws);
 
-/** A pair's rx_on changed, say: have its worker look at it. */
-void workers_wake(struct qpair *qp);
+/**
+ * The pair's rx_on changed, and with it perhaps the SF's queue: have its worker watch the queue's descriptor, which may be
+ * another one or attached anew, and look at the pair.
+ *
+ * @return 0; -errno of epoll
+ */
+int workers_rx_changed(struct qpair *qp);
 
 void workers_stats(const struct workers *ws, unsigned int i, struct worker_stats *stats);
 
