@@ -22,7 +22,7 @@ sf_driver_find(const char *name)
 {
 	const struct sf_driver *d;
 
-	SLIST_FOREACH(d, &drivers, next)
+	SLIST_FOREACH (d, &drivers, next)
 		if (strcmp(d->ops->name, name) == 0)
 			return d->ops;
 	return NULL;
@@ -36,7 +36,7 @@ sf_driver_names(char *buf, size_t len)
 
 	if (len > 0)
 		buf[0] = '\0';
-	SLIST_FOREACH(d, &drivers, next) {
+	SLIST_FOREACH (d, &drivers, next) {
 		int n = snprintf(buf + at, len - at, "%s%s", at > 0 ? ", " : "", d->ops->name);
 
 		if (n < 0 || (size_t)n >= len - at)

@@ -2,7 +2,10 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Host driver "qmp" against a monitor that plays transcripts of QEMU 11.1.3, and against a real QEMU if there is one. */
+/*
+ * Host driver "qmp" against a monitor that plays transcripts of QEMU 11.1.3, and against a real
+ * QEMU if there is one.
+ */
 
 #include <errno.h>
 #include <poll.h>
@@ -17,175 +20,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <event2/event.h>
-#include <jansson.h>
-
 #include <rte_common.h>
 
 #include "host/host.h"
 #include "host/qmp/qmp_host.h"
+#include "qmp_monitor.h"
 #include "test.h"
 
 #define GUARD_S 20 /* a test that hangs fails */
 
-#define GREETING                                                                                                  \
-	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 3, \"minor\": 1, \"major\": 11}, \"package\": "              \
-	"\"Debian 1:11.1.3+ds-1~bpo13+1\"}, \"capabilities\": [\"oob\"]}}"
-#define OLD_GREETING                                                                                              \
-	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"Debian\"}, " \
-	"\"capabilities\": [\"oob\"]}}"
-#define OK	   "{\"return\": {}, \"id\": @}"
-#define ERR(class, desc) "{\"id\": @, \"error\": {\"class\": \"" class "\", \"desc\": \"" desc "\"}}"
-#define EVENT(name, dev)                                                                                          \
-	"{\"timestamp\": {\"seconds\": 1795168435, \"microseconds\": 759761}, \"event\": \"" name "\", \"data\": "   \
-	"{\"device\": \"" dev "\", \"path\": \"/machine/peripheral/" dev "\"}}"
-#define DELETED	   EVENT("DEVICE_DELETED", "virtnet-a")
-#define PORT(name) "{\"name\": \"" name "\", \"type\": \"child<pcie-root-port>\"}"
-#define DEVICES(more)                                                                                             \
-	"{\"return\": [{\"name\": \"type\", \"type\": \"string\"}, " PORT("rp10") ", " PORT("rp1") ", " PORT("rp2")  \
-	more "], \"id\": @}"
-#define WITH_A	   ", {\"name\": \"virtnet-a\", \"type\": \"child<vfio-user-pci>\"}"
-#define BUS(child)                                                                                                \
-	"{\"return\": [{\"name\": \"type\", \"type\": \"string\"}, {\"name\": \"realized\", \"type\": \"bool\"}, "   \
-	child "{\"name\": \"hotplug-handler\", \"type\": \"link<hotplug-handler>\"}], \"id\": @}"
-#define FREE	   BUS("")
-#define USED	   BUS("{\"name\": \"child[0]\", \"type\": \"link<vfio-user-pci>\"}, ")
-#define HOTPLUG(v) "{\"return\": " v ", \"id\": @}"
-#define FUNCTION(bus, id)                                                                                         \
-	"{\"irq_pin\": 1, \"bus\": " bus ", \"qdev_id\": \"" id "\", \"irq\": 0, \"slot\": 0, \"class_info\": "      \
-	"{\"class\": 512, \"desc\": \"Ethernet controller\"}, \"id\": {\"device\": 4161, \"vendor\": 6900}, "       \
-	"\"function\": 0, \"regions\": []}"
-#define PCI(behind_rp1)                                                                                           \
-	"{\"return\": [{\"bus\": 0, \"devices\": [{\"bus\": 0, \"qdev_id\": \"\", \"slot\": 0, \"function\": 0, "    \
-	"\"regions\": []}, {\"irq_pin\": 1, \"bus\": 0, \"pci_bridge\": {\"bus\": {\"secondary\": 10, \"number\": " \
-	"0, \"subordinate\": 10}" behind_rp1 "}, \"qdev_id\": \"rp1\", \"irq\": 10, \"slot\": 1, \"class_info\": "   \
-	"{\"class\": 1540, \"desc\": \"PCI bridge\"}, \"function\": 0, \"regions\": []}]}], \"id\": @}"
-#define PCI_A	   PCI(", \"devices\": [" FUNCTION("10", "virtnet-a") "]")
-#define PCI_NONE   PCI("")
-
-/** What the monitor expects next, and what it says then; @ is the command's id. */
-struct step {
-	const char *want; /* part of the command */
-	const char *say;  /* lines; NULL: closes the connection */
-};
-
 static struct {
-	struct event_base *base;
-	char dir[64];
-	char path[96];
-	/* monitor */
-	const char *greeting; /* NULL: none */
-	const struct step *steps;
-	size_t n_steps, at;
-	int listener, client;
-	struct event *accepting, *reading;
-	char in[4096];
-	size_t in_len;
-	unsigned int accepted;
-	/* answers to the driver's caller */
 	struct host *host;
 	struct host_reply replies[4];
 	unsigned int n_replies;
 } t;
-
-static void
-monitor_drop(void)
-{
-	if (t.reading != NULL)
-		event_free(t.reading);
-	if (t.client >= 0)
-		close(t.client);
-	t.reading = NULL;
-	t.client = -1;
-	t.in_len = 0;
-}
-
-static void
-monitor_say(const char *text, json_int_t id)
-{
-	char out[8192], *at = out;
-
-	for (; *text != '\0' && at < out + sizeof(out) - 32; text++) {
-		if (*text == '@')
-			at += sprintf(at, "%lld", (long long)id);
-		else
-			*at++ = *text;
-	}
-	at += sprintf(at, "\r\n");
-	if (write(t.client, out, (size_t)(at - out)) != at - out)
-		monitor_drop(); /* the driver has hung up */
-}
-
-static void
-monitor_command(const char *line)
-{
-	json_t *cmd = json_loads(line, 0, NULL);
-	json_int_t id = json_integer_value(json_object_get(cmd, "id"));
-	const struct step *step = &t.steps[t.at];
-
-	json_decref(cmd);
-	assert_non_null(cmd);
-	if (strstr(line, "\"qmp_capabilities\"") != NULL) {
-		monitor_say(OK, id);
-		return;
-	}
-	if (t.at == t.n_steps || strstr(line, step->want) == NULL)
-		fail_msg("unexpected: %s (wanted %s)", line, t.at < t.n_steps ? step->want : "nothing");
-	t.at++;
-	if (step->say == NULL)
-		monitor_drop();
-	else
-		monitor_say(step->say, id);
-}
-
-static void
-monitor_readable(evutil_socket_t fd, short what, void *arg)
-{
-	ssize_t n = read(fd, t.in + t.in_len, sizeof(t.in) - t.in_len - 1);
-	char *end;
-
-	if (n <= 0) {
-		monitor_drop();
-		return;
-	}
-	t.in_len += (size_t)n;
-	t.in[t.in_len] = '\0';
-	for (end = t.in; t.client >= 0 && (end = strchr(t.in, '\n')) != NULL;) {
-		*end = '\0';
-		monitor_command(t.in);
-		if (t.client < 0)
-			return;
-		t.in_len -= (size_t)(end + 1 - t.in);
-		memmove(t.in, end + 1, t.in_len + 1);
-	}
-}
-
-static void
-monitor_accept(evutil_socket_t fd, short what, void *arg)
-{
-	/* As QEMU does: one client at a time. */
-	assert_int_equal(t.client, -1);
-	t.client = accept(fd, NULL, NULL);
-	assert_true(t.client >= 0);
-	t.accepted++;
-	t.reading = event_new(t.base, t.client, EV_READ | EV_PERSIST, monitor_readable, NULL);
-	event_add(t.reading, NULL);
-	if (t.greeting != NULL)
-		monitor_say(t.greeting, 0);
-}
-
-static void
-monitor_listen(void)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", t.path);
-	t.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(t.listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	assert_int_equal(listen(t.listener, 4), 0);
-	t.accepting = event_new(t.base, t.listener, EV_READ | EV_PERSIST, monitor_accept, NULL);
-	event_add(t.accepting, NULL);
-}
 
 static void
 host_new(struct host_conf conf)
@@ -193,48 +41,33 @@ host_new(struct host_conf conf)
 	char err[HOST_ERR_LEN] = "";
 
 	conf.name = "vm1";
-	conf.qmp_socket = t.path;
-	assert_int_equal(host_driver_find("qmp")->create(&conf, t.base, &t.host, err, sizeof(err)), 0);
+	conf.qmp_socket = qmp_monitor.path;
+	assert_int_equal(
+		host_driver_find("qmp")->create(&conf, qmp_monitor.base, &t.host, err, sizeof(err)),
+		0);
 }
 
 static int
 qmp_setup(void **state)
 {
 	memset(&t, 0, sizeof(t));
-	t.client = t.listener = -1;
-	t.greeting = GREETING;
-	snprintf(t.dir, sizeof(t.dir), "/tmp/virtnet-test-XXXXXX");
-	if (mkdtemp(t.dir) == NULL)
-		return -1;
-	snprintf(t.path, sizeof(t.path), "%s/qmp.sock", t.dir);
-	t.base = event_base_new();
-	signal(SIGPIPE, SIG_IGN);
-	return 0;
+	return qmp_monitor_setup();
+}
+
+static void
+host_delete(void)
+{
+	t.host->ops->destroy(t.host);
+	t.host = NULL;
 }
 
 static int
 qmp_teardown(void **state)
 {
 	if (t.host != NULL)
-		t.host->ops->destroy(t.host);
-	monitor_drop();
-	if (t.accepting != NULL)
-		event_free(t.accepting);
-	if (t.listener >= 0)
-		close(t.listener);
-	event_base_free(t.base);
-	unlink(t.path);
-	return rmdir(t.dir);
+		host_delete();
+	return qmp_monitor_teardown();
 }
-
-/* A VM that answers with these steps. */
-#define PLAY(...)                                                                                                 \
-	do {                                                                                                      \
-		static const struct step play_[] = {__VA_ARGS__};                                                 \
-		t.steps = play_;                                                                                  \
-		t.n_steps = RTE_DIM(play_);                                                                       \
-		t.at = 0;                                                                                         \
-	} while (0)
 
 static void
 done(void *arg, const struct host_reply *reply)
@@ -249,11 +82,11 @@ run_until(unsigned int n_replies)
 
 	/* Asked for now, answered later. */
 	assert_int_equal(t.n_replies, 0);
-	event_base_loopexit(t.base, &guard);
-	while (t.n_replies < n_replies && !event_base_got_exit(t.base))
-		event_base_loop(t.base, EVLOOP_ONCE);
+	event_base_loopexit(qmp_monitor.base, &guard);
+	while (t.n_replies < n_replies && !event_base_got_exit(qmp_monitor.base))
+		event_base_loop(qmp_monitor.base, EVLOOP_ONCE);
 	assert_int_equal(t.n_replies, n_replies);
-	assert_int_equal(t.at, t.n_steps);
+	assert_int_equal(qmp_monitor.at, qmp_monitor.n_steps);
 	t.n_replies = 0;
 }
 
@@ -292,20 +125,23 @@ static void
 assert_reply(const struct host_reply *reply, enum host_result result, const char *sentence)
 {
 	if (reply->result != result || strstr(reply->err, sentence) == NULL)
-		fail_msg("result %d (wanted %d), '%s' (wanted '%s')", reply->result, result, reply->err, sentence);
+		fail_msg("result %d (wanted %d), '%s' (wanted '%s')", reply->result, result,
+			reply->err, sentence);
 }
 
-#define ADD_STEPS(port)                                                                                           \
-	{"\"/machine/peripheral/" port "/" port "\"", FREE}, {"\"hotplug\"", HOTPLUG("true")},                        \
-		{"\"bus\":\"" port "\"", OK}
+/* clang-format off */
+#define ADD_STEPS(port)                                                                            \
+	{"\"/machine/peripheral/" port "/" port "\"", FREE}, {"\"hotplug\"", RETURN("true")},      \
+	{"\"bus\":\"" port "\"", OK}
+/* clang-format on */
 
 static void
 plug_takes_the_first_free_root_port_and_answers_with_the_address(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"\"path\":\"/machine/peripheral\"", DEVICES("")}, {"/machine/peripheral/rp1/rp1", USED},
-		ADD_STEPS("rp2"), {"query-pci", PCI_A});
+	QMP_PLAY({"\"path\":\"/machine/peripheral\"", DEVICES("")},
+		{"/machine/peripheral/rp1/rp1", USED}, ADD_STEPS("rp2"), {"query-pci", PCI_A});
 	assert_reply(plug(&dev_a), HOST_OK, "");
 	assert_string_equal(t.replies[0].bdf, "0a:00.0");
 }
@@ -313,11 +149,12 @@ plug_takes_the_first_free_root_port_and_answers_with_the_address(void **state)
 static void
 plug_says_driver_id_bus_and_socket_as_json(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", HOTPLUG("true")},
+	QMP_PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", RETURN("true")},
 		{"{\"driver\":\"vfio-user-pci\",\"id\":\"virtnet-a\",\"bus\":\"rp1\","
-		 "\"socket\":{\"type\":\"unix\",\"path\":\"/run/a.sock\"}}", OK},
+		 "\"socket\":{\"type\":\"unix\",\"path\":\"/run/a.sock\"}}",
+			OK},
 		{"query-pci", PCI_A});
 	assert_reply(plug(&dev_a), HOST_OK, "");
 }
@@ -327,9 +164,10 @@ plug_keeps_to_the_root_ports_of_the_configuration(void **state)
 {
 	static const char *const ports[] = {"slot7", "slot8"};
 
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){.root_ports = ports, .n_root_ports = 2});
-	PLAY({"/slot7/slot7", ERR("DeviceNotFound", "Device '/machine/peripheral/slot7/slot7' not found")},
+	QMP_PLAY({"/slot7/slot7", ERR("DeviceNotFound",
+					  "Device '/machine/peripheral/slot7/slot7' not found")},
 		ADD_STEPS("slot8"), {"query-pci", PCI_A});
 	assert_reply(plug(&dev_a), HOST_OK, "");
 }
@@ -337,30 +175,32 @@ plug_keeps_to_the_root_ports_of_the_configuration(void **state)
 static void
 plug_passes_over_ports_without_hotplug(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, {"/rp1/rp1", FREE}, {"\"hotplug\"", HOTPLUG("false")}, ADD_STEPS("rp2"),
-		{"query-pci", PCI_A});
+	QMP_PLAY({"qom-list", DEVICES("")}, {"/rp1/rp1", FREE}, {"\"hotplug\"", RETURN("false")},
+		ADD_STEPS("rp2"), {"query-pci", PCI_A});
 	assert_reply(plug(&dev_a), HOST_OK, "");
 }
 
 static void
 plug_without_a_free_port_says_what_the_vm_lacks(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, {"/rp1/rp1", USED}, {"/rp2/rp2", USED}, {"/rp10/rp10", USED});
+	QMP_PLAY({"qom-list", DEVICES("")}, {"/rp1/rp1", USED}, {"/rp2/rp2", USED},
+		{"/rp10/rp10", USED});
 	assert_reply(plug(&dev_a), HOST_ERR_NO_SLOT, "host vm1: none of 3 PCIe root ports is free");
 }
 
 static void
 two_plugs_at_once_take_different_ports(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, {"qom-list", DEVICES("")}, {"/rp1/rp1", FREE}, {"/rp1/rp1", FREE},
-		{"hotplug", HOTPLUG("true")}, {"hotplug", HOTPLUG("true")}, {"\"bus\":\"rp1\"", OK},
-		{"/rp2/rp2", FREE}, {"query-pci", PCI_A}, {"hotplug", HOTPLUG("true")}, {"\"bus\":\"rp2\"", OK},
+	QMP_PLAY({"qom-list", DEVICES("")}, {"qom-list", DEVICES("")}, {"/rp1/rp1", FREE},
+		{"/rp1/rp1", FREE}, {"hotplug", RETURN("true")}, {"hotplug", RETURN("true")},
+		{"\"bus\":\"rp1\"", OK}, {"/rp2/rp2", FREE}, {"query-pci", PCI_A},
+		{"hotplug", RETURN("true")}, {"\"bus\":\"rp2\"", OK},
 		{"query-pci", PCI(", \"devices\": [" FUNCTION("2", "virtnet-b") "]")});
 	t.host->ops->plug(t.host, &dev_a, done, NULL);
 	t.host->ops->plug(t.host, &dev_b, done, NULL);
@@ -373,10 +213,10 @@ two_plugs_at_once_take_different_ports(void **state)
 static void
 plug_asks_again_until_the_guest_has_numbered_the_bus(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, ADD_STEPS("rp1"), {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE},
-		{"query-pci", PCI_A});
+	QMP_PLAY({"qom-list", DEVICES("")}, ADD_STEPS("rp1"), {"query-pci", PCI_NONE},
+		{"query-pci", PCI_NONE}, {"query-pci", PCI_A});
 	assert_reply(plug(&dev_a), HOST_OK, "");
 	assert_string_equal(t.replies[0].bdf, "0a:00.0");
 }
@@ -384,11 +224,12 @@ plug_asks_again_until_the_guest_has_numbered_the_bus(void **state)
 static void
 plug_is_done_without_an_address_if_no_bus_is_numbered(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, ADD_STEPS("rp1"), {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE},
-		{"query-pci", PCI_NONE}, {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE},
-		{"query-pci", PCI_NONE}, {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE});
+	QMP_PLAY({"qom-list", DEVICES("")}, ADD_STEPS("rp1"), {"query-pci", PCI_NONE},
+		{"query-pci", PCI_NONE}, {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE},
+		{"query-pci", PCI_NONE}, {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE},
+		{"query-pci", PCI_NONE}, {"query-pci", PCI_NONE}, {"query-pci", PCI_NONE});
 	assert_reply(plug(&dev_a), HOST_OK, "");
 	assert_string_equal(t.replies[0].bdf, "");
 }
@@ -396,10 +237,12 @@ plug_is_done_without_an_address_if_no_bus_is_numbered(void **state)
 static void
 plug_reports_why_qemu_refuses(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", HOTPLUG("true")},
-		{"device_add", ERR("GenericError", "Failed to connect to '/run/a.sock': No such file or directory")});
+	QMP_PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", RETURN("true")},
+		{"device_add",
+			ERR("GenericError",
+				"Failed to connect to '/run/a.sock': No such file or directory")});
 	assert_reply(plug(&dev_a), HOST_ERR_REFUSED,
 		"host vm1: QEMU: Failed to connect to '/run/a.sock': No such file or directory");
 }
@@ -407,21 +250,24 @@ plug_reports_why_qemu_refuses(void **state)
 static void
 plug_into_an_old_qemu_names_the_version_needed(void **state)
 {
-	t.greeting = OLD_GREETING;
-	monitor_listen();
+	qmp_monitor.greeting = OLD_GREETING;
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", HOTPLUG("true")},
-		{"device_add", ERR("GenericError", "'vfio-user-pci' is not a valid device model name")});
-	assert_reply(plug(&dev_a), HOST_ERR_REFUSED, "QEMU 7.2.22: 'vfio-user-pci' is not a valid device model name "
-						     "(vfio-user devices need QEMU 10.1 or later)");
+	QMP_PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", RETURN("true")},
+		{"device_add",
+			ERR("GenericError", "'vfio-user-pci' is not a valid device model name")});
+	assert_reply(plug(&dev_a), HOST_ERR_REFUSED,
+		"QEMU 7.2.22: 'vfio-user-pci' is not a valid device model name "
+		"(vfio-user devices need QEMU 10.1 or later)");
 }
 
 static void
 plug_refuses_a_transport_that_it_does_not_know(void **state)
 {
-	const struct host_plug p = {.id = "virtnet-a", .transport = "vhost_user", .socket = "/run/a.sock"};
+	const struct host_plug p = {
+		.id = "virtnet-a", .transport = "vhost_user", .socket = "/run/a.sock"};
 
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
 	assert_reply(plug(&p), HOST_ERR_REFUSED, "devices on vhost_user cannot be plugged by QMP");
 }
@@ -436,42 +282,43 @@ plug_without_a_vm_is_unreachable(void **state)
 static void
 plug_works_again_after_the_vm_restarted(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"query-pci", PCI_A});
+	QMP_PLAY({"query-pci", PCI_A});
 	assert_reply(query("virtnet-a"), HOST_OK, "");
-	monitor_drop();
-	PLAY({"qom-list", DEVICES("")}, ADD_STEPS("rp1"), {"query-pci", PCI_A});
+	qmp_monitor_drop();
+	QMP_PLAY({"qom-list", DEVICES("")}, ADD_STEPS("rp1"), {"query-pci", PCI_A});
 	assert_reply(plug(&dev_a), HOST_OK, "");
-	assert_int_equal(t.accepted, 2);
+	assert_int_equal(qmp_monitor.accepted, 2);
 }
 
 static void
 plug_ends_when_qemu_dies_in_the_middle(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", HOTPLUG("true")}, {"device_add", NULL});
-	assert_reply(plug(&dev_a), HOST_ERR_UNREACHABLE, "QEMU closed the QMP connection (QMP command device_add)");
+	QMP_PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", RETURN("true")},
+		{"device_add", NULL});
+	assert_reply(plug(&dev_a), HOST_ERR_UNREACHABLE,
+		"QEMU closed the QMP connection (QMP command device_add)");
 }
 
 static void
 an_idle_connection_is_dropped(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"query-pci", PCI_A});
+	QMP_PLAY({"query-pci", PCI_A});
 	assert_reply(query("virtnet-a"), HOST_OK, "");
-	assert_true(t.client >= 0);
-	while (t.client >= 0)
-		event_base_loop(t.base, EVLOOP_ONCE);
+	assert_true(qmp_monitor.client >= 0);
+	qmp_monitor_wait_drop();
 }
 
 static void
 query_finds_the_address_or_says_that_the_device_is_not_there(void **state)
 {
 	static const struct {
-		struct step steps[2];
+		struct qmp_step steps[2];
 		size_t n;
 		enum host_result result;
 		const char *bdf;
@@ -481,13 +328,14 @@ query_finds_the_address_or_says_that_the_device_is_not_there(void **state)
 		{{{"query-pci", PCI_NONE}, {"qom-list", DEVICES("")}}, 2, HOST_ERR_NOT_FOUND, ""},
 	};
 
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
 	for (size_t i = 0; i < RTE_DIM(cases); i++) {
-		t.steps = cases[i].steps;
-		t.n_steps = cases[i].n;
-		t.at = 0;
-		assert_reply(query("virtnet-a"), cases[i].result, cases[i].result == HOST_OK ? "" : "no device virtnet-a");
+		qmp_monitor.steps = cases[i].steps;
+		qmp_monitor.n_steps = cases[i].n;
+		qmp_monitor.at = 0;
+		assert_reply(query("virtnet-a"), cases[i].result,
+			cases[i].result == HOST_OK ? "" : "no device virtnet-a");
 		assert_string_equal(t.replies[0].bdf, cases[i].bdf);
 	}
 }
@@ -495,40 +343,42 @@ query_finds_the_address_or_says_that_the_device_is_not_there(void **state)
 static void
 unplug_waits_for_the_guest(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES(WITH_A)},
-		{"\"device_del\"", OK "\r\n" EVENT("ACPI_DEVICE_OST", "virtnet-a") "\r\n" EVENT("DEVICE_DELETED",
-						    "virtnet-b") "\r\n" DELETED});
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)},
+		{"\"device_del\"", OK "\r\n" EVENT("ACPI_DEVICE_OST", "virtnet-a") "\r\n" EVENT(
+					   "DEVICE_DELETED", "virtnet-b") "\r\n" DELETED});
 	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_OK, "");
 }
 
 static void
 unplug_takes_the_event_before_the_answer(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", DELETED "\r\n" OK});
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", DELETED "\r\n" OK});
 	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_OK, "");
 }
 
 static void
 unplug_tells_when_the_guest_refuses(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES(WITH_A)},
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)},
 		{"device_del", OK "\r\n" EVENT("DEVICE_UNPLUG_GUEST_ERROR", "virtnet-a")});
-	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_ERR_NOT_READY, "the guest refused to let go of virtnet-a");
+	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_ERR_NOT_READY,
+		"the guest refused to let go of virtnet-a");
 }
 
 static void
 unplug_asks_twice_and_then_gives_up(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", OK},
-		{"device_del", ERR("GenericError", "Device virtnet-a is already in the process of unplug")});
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", OK},
+		{"device_del", ERR("GenericError",
+				       "Device virtnet-a is already in the process of unplug")});
 	assert_reply(unplug(&dev_a_intx, false, 50), HOST_ERR_NOT_READY,
 		"host vm1: the guest did not let go of virtnet-a within 50 ms");
 }
@@ -536,20 +386,21 @@ unplug_asks_twice_and_then_gives_up(void **state)
 static void
 unplug_of_a_device_that_is_gone_is_done(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES("")});
+	QMP_PLAY({"qom-list", DEVICES("")});
 	assert_reply(unplug(&dev_a, false, 5000), HOST_OK, "");
-	PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", ERR("DeviceNotFound", "Device 'virtnet-a' not found")});
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)},
+		{"device_del", ERR("DeviceNotFound", "Device 'virtnet-a' not found")});
 	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_OK, "");
 }
 
 static void
 unplug_of_msix_is_refused_with_the_bug_and_the_way_out(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES(WITH_A)});
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)});
 	assert_reply(unplug(&dev_a, false, 5000), HOST_ERR_NOT_READY, "vfio_user_msix_teardown");
 	assert_non_null(strstr(t.replies[0].err, "QEMU 11.1.3"));
 	assert_non_null(strstr(t.replies[0].err, "stop the VM first"));
@@ -560,15 +411,13 @@ unplug_of_msix_is_refused_with_the_bug_and_the_way_out(void **state)
 static void
 unplug_of_msix_goes_ahead_when_forced_or_declared_safe(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	for (int forced = 0; forced < 2; forced++) {
 		host_new((struct host_conf){.msix_unplug_safe = !forced});
-		PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", OK "\r\n" DELETED});
+		QMP_PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", OK "\r\n" DELETED});
 		assert_reply(unplug(&dev_a, forced, 5000), HOST_OK, "");
-		t.host->ops->destroy(t.host);
-		t.host = NULL;
-		while (t.client >= 0)
-			event_base_loop(t.base, EVLOOP_ONCE);
+		host_delete();
+		qmp_monitor_wait_drop();
 	}
 }
 
@@ -581,8 +430,14 @@ a_version_is_known_good_within_the_ranges_of_the_table(void **state)
 		struct qmp_version v;
 		bool good;
 	} cases[] = {
-		{{11, 1, 6}, false}, {{11, 1, 7}, true}, {{11, 2, 0}, false}, {{12, 0, 0}, true},
-		{{13, 9, 9}, true}, {{14, 2, 1}, true}, {{14, 2, 2}, false}, {{0, 0, 0}, false},
+		{{11, 1, 6}, false},
+		{{11, 1, 7}, true},
+		{{11, 2, 0}, false},
+		{{12, 0, 0}, true},
+		{{13, 9, 9}, true},
+		{{14, 2, 1}, true},
+		{{14, 2, 2}, false},
+		{{0, 0, 0}, false},
 	};
 
 	for (size_t i = 0; i < RTE_DIM(cases); i++)
@@ -596,39 +451,38 @@ unplug_without_a_vm_is_done(void **state)
 	host_new((struct host_conf){0});
 	assert_reply(unplug(&dev_a, false, 5000), HOST_OK, "");
 	/* A socket that a dead QEMU left behind. */
-	monitor_listen();
-	event_free(t.accepting);
-	t.accepting = NULL;
-	close(t.listener);
-	t.listener = -1;
+	qmp_monitor_listen();
+	qmp_monitor_close();
 	assert_reply(unplug(&dev_a, false, 5000), HOST_OK, "");
 }
 
 static void
 unplug_looks_again_when_qemu_closes_the_connection(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", NULL}, {"qom-list", DEVICES("")});
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", NULL}, {"qom-list", DEVICES("")});
 	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_OK, "");
-	PLAY({"qom-list", NULL}, {"qom-list", NULL});
-	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_ERR_UNREACHABLE, "QEMU closed the QMP connection");
+	QMP_PLAY({"qom-list", NULL}, {"qom-list", NULL});
+	assert_reply(unplug(&dev_a_intx, false, 5000), HOST_ERR_UNREACHABLE,
+		"QEMU closed the QMP connection");
 }
 
 static void
 unplug_gives_up_on_a_silent_monitor_after_its_own_time(void **state)
 {
-	t.greeting = NULL;
-	monitor_listen();
+	qmp_monitor.greeting = NULL;
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	assert_reply(unplug(&dev_a, false, 50), HOST_ERR_UNREACHABLE, "QEMU did not answer within 50 ms");
+	assert_reply(unplug(&dev_a, false, 50), HOST_ERR_UNREACHABLE,
+		"QEMU did not answer within 50 ms");
 }
 
 static void
 a_monitor_in_use_by_another_client_is_reported(void **state)
 {
-	t.greeting = NULL;
-	monitor_listen();
+	qmp_monitor.greeting = NULL;
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
 	assert_reply(plug(&dev_a), HOST_ERR_UNREACHABLE, "is another QMP client connected to it?");
 }
@@ -641,8 +495,8 @@ what_is_not_qmp_ends_with_a_sentence(void **state)
 		"{",
 		"[1, 2]",
 		"{\"QMP\": 1}",
-		"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": \"3\", \"minor\": 1, \"major\": 11}}}}",
-		"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": -1, \"minor\": 1, \"major\": 11}}}}",
+		VERSION("11", "1", "\"3\"", ""),
+		VERSION("11", "1", "-1", ""),
 		"{\"return\": {}, \"id\": 1}",
 		GREETING "\r\n{\"return\": {}, \"id\": 77}",
 		GREETING "\r\n{\"return\": {}}",
@@ -650,15 +504,14 @@ what_is_not_qmp_ends_with_a_sentence(void **state)
 		GREETING "\r\n\xff\xfe",
 	};
 
-	monitor_listen();
+	qmp_monitor_listen();
 	for (size_t i = 0; i < RTE_DIM(greetings); i++) {
 		host_new((struct host_conf){0});
-		t.greeting = greetings[i];
-		assert_reply(plug(&dev_a), HOST_ERR_UNREACHABLE, "what the QMP socket sent is not QMP");
-		t.host->ops->destroy(t.host);
-		t.host = NULL;
-		while (t.client >= 0)
-			event_base_loop(t.base, EVLOOP_ONCE);
+		qmp_monitor.greeting = greetings[i];
+		assert_reply(
+			plug(&dev_a), HOST_ERR_UNREACHABLE, "what the QMP socket sent is not QMP");
+		host_delete();
+		qmp_monitor_wait_drop();
 	}
 }
 
@@ -666,23 +519,23 @@ static void
 odd_answers_are_no_harm(void **state)
 {
 	static const char *const answers[] = {
-		"{\"return\": null, \"id\": @}",
-		"{\"return\": {}, \"id\": @}",
-		"{\"return\": [1, null, [], {}], \"id\": @}",
-		"{\"return\": [{\"devices\": 3}, {\"devices\": [7, {\"qdev_id\": 1}, {\"qdev_id\": \"virtnet-a\", "
-		"\"bus\": 256, \"slot\": 0, \"function\": 0}]}], \"id\": @}",
-		"{\"return\": [{\"name\": \"virtnet-b\"}, {\"name\": 5}], \"id\": @}\r\n{\"event\": \"X\"}",
+		RETURN("null"),
+		RETURN("{}"),
+		RETURN("[1, null, [], {}]"),
+		PCI(", \"devices\": [7, {\"qdev_id\": 1}, " FUNCTION("256", "virtnet-a") "]"),
+		PCI(", \"devices\": 3"),
+		RETURN("[{\"name\": 5}, {\"name\": \"b\"}]") "\r\n{\"event\": \"X\"}",
 		"{\"return\": {}, \"event\": 4, \"id\": @}",
 	};
-	struct step steps[2] = {{"query-pci", NULL}, {"qom-list", NULL}};
+	struct qmp_step steps[2] = {{"query-pci", NULL}, {"qom-list", NULL}};
 
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
 	for (size_t i = 0; i < RTE_DIM(answers); i++) {
 		steps[0].say = steps[1].say = answers[i];
-		t.steps = steps;
-		t.n_steps = RTE_DIM(steps);
-		t.at = 0;
+		qmp_monitor.steps = steps;
+		qmp_monitor.n_steps = RTE_DIM(steps);
+		qmp_monitor.at = 0;
 		assert_reply(query("virtnet-a"), HOST_ERR_NOT_FOUND, "");
 	}
 }
@@ -697,9 +550,9 @@ a_line_without_end_is_cut_off(void **state)
 	memset(line, ' ', len);
 	line[0] = '{';
 	line[len - 1] = '\0';
-	monitor_listen();
+	qmp_monitor_listen();
 	if (fork() == 0) {
-		int c = accept(t.listener, NULL, NULL);
+		int c = accept(qmp_monitor.listener, NULL, NULL);
 
 		for (size_t at = 0; at < len - 1;) {
 			ssize_t n = write(c, line + at, len - 1 - at);
@@ -711,8 +564,7 @@ a_line_without_end_is_cut_off(void **state)
 		(void)!read(c, line, 1);
 		_exit(0);
 	}
-	event_free(t.accepting);
-	t.accepting = NULL;
+	qmp_monitor_close();
 	host_new((struct host_conf){0});
 	assert_reply(plug(&dev_a), HOST_ERR_UNREACHABLE, "what the QMP socket sent is not QMP");
 	wait(NULL);
@@ -722,17 +574,15 @@ a_line_without_end_is_cut_off(void **state)
 static void
 destroy_drops_what_is_under_way_without_calling_back(void **state)
 {
-	monitor_listen();
+	qmp_monitor_listen();
 	host_new((struct host_conf){0});
-	PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", OK});
+	QMP_PLAY({"qom-list", DEVICES(WITH_A)}, {"device_del", OK});
 	t.host->ops->unplug(t.host, &dev_a_intx, false, 5000, done, NULL);
 	t.host->ops->plug(t.host, &dev_b, done, NULL);
-	while (t.at == 0)
-		event_base_loop(t.base, EVLOOP_ONCE);
-	t.host->ops->destroy(t.host);
-	t.host = NULL;
-	while (t.client >= 0)
-		event_base_loop(t.base, EVLOOP_ONCE);
+	while (qmp_monitor.at == 0)
+		event_base_loop(qmp_monitor.base, EVLOOP_ONCE);
+	host_delete();
+	qmp_monitor_wait_drop();
 	assert_int_equal(t.n_replies, 0);
 }
 
@@ -740,8 +590,7 @@ static void
 done_destroy(void *arg, const struct host_reply *reply)
 {
 	done(arg, reply);
-	t.host->ops->destroy(t.host);
-	t.host = NULL;
+	host_delete();
 }
 
 static void
@@ -762,11 +611,16 @@ a_host_needs_a_socket_path_that_fits(void **state)
 
 	memset(longest, 'x', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
-	assert_int_equal(host_driver_find("qmp")->create(&conf, t.base, &h, err, sizeof(err)), -EINVAL);
+	assert_int_equal(
+		host_driver_find("qmp")->create(&conf, qmp_monitor.base, &h, err, sizeof(err)),
+		-EINVAL);
 	assert_string_equal(err, "host vm1: the path of its QMP socket is missing");
 	conf.qmp_socket = longest;
-	assert_int_equal(host_driver_find("qmp")->create(&conf, t.base, &h, err, sizeof(err)), -EINVAL);
-	assert_string_equal(err, "host vm1: the path of its QMP socket has more than 107 characters");
+	assert_int_equal(
+		host_driver_find("qmp")->create(&conf, qmp_monitor.base, &h, err, sizeof(err)),
+		-EINVAL);
+	assert_string_equal(
+		err, "host vm1: the path of its QMP socket has more than 107 characters");
 }
 
 static void
@@ -775,7 +629,7 @@ host_none_answers_from_the_next_turn_of_the_loop(void **state)
 	const struct host_conf conf = {.name = "default"};
 	const struct host_ops *ops = host_driver_find("none");
 
-	assert_int_equal(ops->create(&conf, t.base, &t.host, NULL, 0), 0);
+	assert_int_equal(ops->create(&conf, qmp_monitor.base, &t.host, NULL, 0), 0);
 	assert_string_equal(t.host->name, "default");
 	ops->plug(t.host, &dev_a, done, NULL);
 	ops->unplug(t.host, &dev_a, false, 5000, done, NULL);
@@ -791,17 +645,20 @@ qemu_start(const char *qemu)
 	char qmp[128];
 	pid_t pid;
 
-	snprintf(qmp, sizeof(qmp), "unix:%s,server=on,wait=off", t.path);
+	snprintf(qmp, sizeof(qmp), "unix:%s,server=on,wait=off", qmp_monitor.path);
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(qemu, qemu, "-M", "q35", "-accel", "tcg", "-m", "128M", "-nodefaults", "-display", "none",
-			"-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-qmp", qmp, "-device",
-			"pcie-root-port,id=rp1,chassis=1", "-device", "virtio-rng-pci,id=virtnet-a,bus=rp1", "-device",
-			"pcie-root-port,id=rp2,chassis=2", "-device", "pcie-root-port,id=rp3,chassis=3,hotplug=off", NULL);
+		execl(qemu, qemu, "-M", "q35", "-accel", "tcg", "-m", "128M", "-nodefaults",
+			"-display", "none", "-global",
+			"ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-qmp", qmp, "-device",
+			"pcie-root-port,id=rp1,chassis=1", "-device",
+			"virtio-rng-pci,id=virtnet-a,bus=rp1", "-device",
+			"pcie-root-port,id=rp2,chassis=2", "-device",
+			"pcie-root-port,id=rp3,chassis=3,hotplug=off", NULL);
 		_exit(127);
 	}
-	while (access(t.path, F_OK) != 0 && waitpid(pid, NULL, WNOHANG) == 0)
+	while (access(qmp_monitor.path, F_OK) != 0 && waitpid(pid, NULL, WNOHANG) == 0)
 		poll(NULL, 0, 10);
 	return pid;
 }
@@ -815,11 +672,13 @@ qemu_hotplug(const char *id, const char *bus)
 	char in[1024];
 	size_t len = 0;
 
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", t.path);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", qmp_monitor.path);
 	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	dprintf(fd,
-		"{\"execute\": \"qmp_capabilities\"} {\"execute\": \"device_add\", \"id\": 5, \"arguments\": "
-		"{\"driver\": \"virtio-rng-pci\", \"id\": \"%s\", \"bus\": \"%s\"}}\n", id, bus);
+		"{\"execute\": \"qmp_capabilities\"} {\"execute\": \"device_add\", \"id\": 5, "
+		"\"arguments\": "
+		"{\"driver\": \"virtio-rng-pci\", \"id\": \"%s\", \"bus\": \"%s\"}}\n",
+		id, bus);
 	do {
 		ssize_t n = read(fd, in + len, sizeof(in) - len - 1);
 
@@ -851,8 +710,9 @@ a_real_qemu_understands_and_is_understood(void **state)
 	assert_reply(query("virtnet-b"), HOST_ERR_NOT_FOUND, "no device virtnet-b");
 	assert_reply(plug(&dev_b), HOST_ERR_REFUSED, "/run/b.sock");
 	assert_reply(unplug(&dev_a, false, 5000), HOST_ERR_NOT_READY, "--intx");
-	assert_reply(unplug(&dev_a_intx, false, 100), HOST_ERR_NOT_READY, "did not let go of virtnet-a");
-	t.host->ops->destroy(t.host);
+	assert_reply(
+		unplug(&dev_a_intx, false, 100), HOST_ERR_NOT_READY, "did not let go of virtnet-a");
+	host_delete();
 	qemu_hotplug("virtnet-b", "rp2");
 	host_new((struct host_conf){0});
 	assert_reply(query("virtnet-b"), HOST_OK, "");

@@ -33,7 +33,7 @@
 #define REP	   "en3f0pf0sf2000"
 #define N_MBUFS	   512u
 #define MAX_FRAME  10240u
-#define ARRIVAL_MS 2000 /* for what the kernel does in its own time */
+#define ARRIVAL_MS 2000	  /* for what the kernel does in its own time */
 #define ETH_TEST   0x88b5 /* IEEE: local experiments; no stack answers it */
 
 static const struct rte_ether_addr device_mac = {{0x52, 0x54, 0x00, 0x12, 0x34, 0x56}};
@@ -57,7 +57,8 @@ tap_group_setup(void **state)
 		tap.missing = "network namespaces (CAP_SYS_ADMIN)";
 	else
 		tap.ctl = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	tap.pool = rte_pktmbuf_pool_create("test-sf-tap", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	tap.pool = rte_pktmbuf_pool_create(
+		"test-sf-tap", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	tap.ops = sf_driver_find("tap");
 	return tap.pool == NULL || tap.ops == NULL ? -1 : 0;
 }
@@ -146,7 +147,9 @@ rep_carrier(void)
 static int
 rep_open(struct sf *sf, uint16_t pairs, bool rx_csum)
 {
-	struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = sf->rep_ifindex};
+	struct sockaddr_ll at = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+		.sll_ifindex = sf->rep_ifindex};
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), on = 1;
 
 	rep_ioctl(SIOCSIFFLAGS, IFF_UP);
@@ -179,7 +182,9 @@ frame_make(uint8_t *frame, size_t len)
 	return len;
 }
 
-/* IPv4/UDP with an unfinished checksum: the pseudo header's sum, as a stack with offload leaves it. */
+/*
+ * IPv4/UDP with an unfinished checksum: the pseudo header's sum, as a stack with offload leaves it.
+ */
 static size_t
 frame_make_udp(uint8_t *frame, uint16_t src_port)
 {
@@ -195,8 +200,8 @@ frame_make_udp(uint8_t *frame, uint16_t src_port)
 		.total_length = htons(sizeof(*ip) + sizeof(*udp) + payload),
 		.time_to_live = 64,
 		.next_proto_id = IPPROTO_UDP,
-		.src_addr = htonl(RTE_IPV4(192, 0, 2, 1)),
-		.dst_addr = htonl(RTE_IPV4(192, 0, 2, 2)),
+		.src_addr = htonl(0xc0000201u),
+		.dst_addr = htonl(0xc0000202u),
 	};
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
 	udp->src_port = htons(src_port);
@@ -233,7 +238,9 @@ rep_recv(int fd, struct virtio_net_hdr *hdr, uint8_t *frame)
 	return (size_t)readv(fd, iov, 2) - sizeof(*hdr);
 }
 
-/* A packet as a vring hands it over: header before the data, in segments of at most seg_len bytes. */
+/*
+ * A packet as a vring hands it over: header before the data, in segments of at most seg_len bytes.
+ */
 static struct rte_mbuf *
 packet_make(const struct virtio_net_hdr *hdr, const uint8_t *frame, size_t len, size_t seg_len)
 {
@@ -243,7 +250,8 @@ packet_make(const struct virtio_net_hdr *hdr, const uint8_t *frame, size_t len, 
 		m = rte_pktmbuf_alloc(tap.pool);
 		assert_non_null(m);
 		m->data_off = VRING_MBUF_DATA_OFF;
-		memcpy(rte_pktmbuf_append(m, (uint16_t)RTE_MIN(seg_len, len - at)), frame + at, RTE_MIN(seg_len, len - at));
+		memcpy(rte_pktmbuf_append(m, (uint16_t)RTE_MIN(seg_len, len - at)), frame + at,
+			RTE_MIN(seg_len, len - at));
 		if (first == NULL)
 			first = m;
 		else
@@ -369,14 +377,16 @@ frames_arrive_byte_for_byte_at_the_representor(void **state)
 {
 	static const struct {
 		size_t len, seg_len;
-	} cases[] = {{14, 64}, {60, 64}, {1514, 2000}, {1514, 500}, {9014, 2000}, {9014, 9014 / 63}};
+	} cases[] = {
+		{14, 64}, {60, 64}, {1514, 2000}, {1514, 500}, {9014, 2000}, {9014, 9014 / 63}};
 	struct sf *sf = tap_new(1, 9000);
 	int fd = rep_open(sf, 1, false);
 	uint8_t frame[MAX_FRAME], got[MAX_FRAME];
 	struct virtio_net_hdr hdr;
 
 	for (size_t i = 0; i < RTE_DIM(cases); i++) {
-		struct rte_mbuf *m = packet_make(NULL, frame, frame_make(frame, cases[i].len), cases[i].seg_len);
+		struct rte_mbuf *m =
+			packet_make(NULL, frame, frame_make(frame, cases[i].len), cases[i].seg_len);
 
 		assert_int_equal(tap.ops->tx_burst(sf, 0, &m, 1), 1);
 		assert_int_equal(rep_recv(fd, &hdr, got), cases[i].len);
@@ -427,7 +437,8 @@ an_unfinished_checksum_goes_out_as_it_is(void **state)
 static void
 assert_udp_checksum(struct rte_mbuf *m)
 {
-	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+	struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
 	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
 	uint16_t sum = udp->dgram_cksum;
 
@@ -447,7 +458,8 @@ an_unfinished_checksum_is_delivered_only_when_asked_for(void **state)
 
 		rep_send(fd, &needs_csum, frame, len);
 		m = recv_one(sf, 0);
-		assert_int_equal(VRING_MBUF_HDR(m)->hdr.flags, rx_csum ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0);
+		assert_int_equal(
+			VRING_MBUF_HDR(m)->hdr.flags, rx_csum ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0);
 		assert_int_equal(VRING_MBUF_HDR(m)->hdr.gso_type, VIRTIO_NET_HDR_GSO_NONE);
 		if (rx_csum)
 			assert_packet(m, frame, len);
@@ -640,8 +652,7 @@ frames_that_the_kernel_refuses_are_counted(void **state)
 	uint8_t frame[MAX_FRAME];
 	size_t len = frame_make(frame, 64);
 	struct rte_mbuf *pkts[] = {
-		packet_make(&bad, frame, len, 64),
-		packet_make(NULL, frame, len, 64),
+		packet_make(&bad, frame, len, 64), packet_make(NULL, frame, len, 64),
 		packet_make(NULL, frame, len, 1), /* 64 segments: all that are taken */
 	};
 	struct sf_queue_stats stats;

@@ -2,7 +2,10 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Host driver "none": nobody is told. Whoever runs the host connects to the device's socket himself. */
+/*
+ * Host driver "none": nobody is told. Whoever runs the host connects to the device's socket
+ * himself.
+ */
 
 #include <errno.h>
 #include <stdlib.h>

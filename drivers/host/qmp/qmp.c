@@ -2,7 +2,10 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Host driver "qmp": a VM whose QEMU is asked over its monitor to plug and unplug. The host, and its jobs' life. */
+/*
+ * Host driver "qmp": a VM whose QEMU is asked over its monitor to plug and unplug. The host, and
+ * its jobs' life.
+ */
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,7 +18,10 @@
 
 #include "host/qmp/qmp_host.h"
 
-/** An unused connection keeps other QMP clients out: it stays only as long as the next command may follow. */
+/**
+ * An unused connection keeps other QMP clients out: it stays only as long as the next command may
+ * follow.
+ */
 #define QMP_IDLE_MS 1000u
 
 static const struct host_ops qmp_ops;
@@ -164,8 +170,8 @@ host_connect(struct qmp_host *h)
 	if (ret == 0)
 		return;
 	gone = ret == -ENOENT || ret == -ECONNREFUSED;
-	snprintf(text, sizeof(text), "no QMP connection to %s: %s%s", h->conf.qmp_socket, strerror(-ret),
-		gone ? " (is the VM running?)" : "");
+	snprintf(text, sizeof(text), "no QMP connection to %s: %s%s", h->conf.qmp_socket,
+		strerror(-ret), gone ? " (is the VM running?)" : "");
 	jobs_lost(h, gone ? QMP_GONE : QMP_SILENT, text);
 }
 
@@ -226,7 +232,8 @@ copy(const char *s)
 }
 
 static struct qmp_job *
-job_new(struct host *host, const struct qmp_job_type *type, const char *id, host_done_t done, void *arg)
+job_new(struct host *host, const struct qmp_job_type *type, const char *id, host_done_t done,
+	void *arg)
 {
 	struct qmp_host *h = (struct qmp_host *)host;
 	struct qmp_job *job = calloc(1, sizeof(*job));
@@ -297,11 +304,13 @@ conf_check(const struct host_conf *conf, char *err, size_t err_len)
 	const size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
 	if (conf->qmp_socket == NULL || conf->qmp_socket[0] == '\0') {
-		snprintf(err, err_len, "host %s: the path of its QMP socket is missing", conf->name);
+		snprintf(
+			err, err_len, "host %s: the path of its QMP socket is missing", conf->name);
 		return -EINVAL;
 	}
 	if (strlen(conf->qmp_socket) > max) {
-		snprintf(err, err_len, "host %s: the path of its QMP socket has more than %zu characters",
+		snprintf(err, err_len,
+			"host %s: the path of its QMP socket has more than %zu characters",
 			conf->name, max);
 		return -EINVAL;
 	}

@@ -19,8 +19,8 @@
 
 #include "host/qmp/qmp_conn.h"
 
-#define QMP_READ_SIZE  65536 /**< bytes taken per turn of the event loop */
-#define QMP_TEXT_LEN   256
+#define QMP_READ_SIZE 65536 /**< bytes taken per turn of the event loop */
+#define QMP_TEXT_LEN  256
 
 enum conn_state {
 	CONN_GREETING,	  /* waits for {"QMP": ...} */
@@ -94,8 +94,8 @@ cmd_send_first(struct qmp_conn *c)
 	free(cmd->text);
 	cmd->text = NULL;
 	/*
-	 * With one short command under way the socket has room, or the peer is broken. The end of the connection
-	 * is reported from the event loop like any other.
+	 * With one short command under way the socket has room, or the peer is broken. The end of
+	 * the connection is reported from the event loop like any other.
 	 */
 	if (n != len)
 		shutdown(c->fd, SHUT_RDWR);
@@ -178,10 +178,12 @@ greeting_take(struct qmp_conn *c, const json_t *msg)
 	int major, minor, micro;
 
 	qemu = json_object_get(json_object_get(json_object_get(msg, "QMP"), "version"), "qemu");
-	if (json_unpack((json_t *)qemu, "{s:i, s:i, s:i}", "major", &major, "minor", &minor, "micro", &micro) != 0 ||
+	if (json_unpack((json_t *)qemu, "{s:i, s:i, s:i}", "major", &major, "minor", &minor,
+		    "micro", &micro) != 0 ||
 		major < 0 || minor < 0 || micro < 0)
 		return false;
-	c->version = (struct qmp_version){(unsigned int)major, (unsigned int)minor, (unsigned int)micro};
+	c->version =
+		(struct qmp_version){(unsigned int)major, (unsigned int)minor, (unsigned int)micro};
 	c->state = CONN_NEGOTIATING;
 	evtimer_del(c->timer);
 	qmp_conn_execute(c, "qmp_capabilities", NULL, negotiated, c);
@@ -197,7 +199,8 @@ reply_take(struct qmp_conn *c, const json_t *msg)
 	qmp_reply_t done;
 	void *arg;
 
-	if (cmd == NULL || cmd->text != NULL || !json_is_integer(id) || json_integer_value(id) != cmd->id)
+	if (cmd == NULL || cmd->text != NULL || !json_is_integer(id) ||
+		json_integer_value(id) != cmd->id)
 		return false;
 	if (reply.ret == NULL) {
 		reply.error_class = json_string_value(json_object_get(error, "class"));
@@ -295,7 +298,8 @@ conn_timeout(evutil_socket_t fd, short what, void *arg)
 	struct qmp_conn *c = arg;
 
 	if (c->state == CONN_GREETING)
-		conn_lost(c, QMP_SILENT, "no greeting on the QMP socket: is another QMP client connected to it?");
+		conn_lost(c, QMP_SILENT,
+			"no greeting on the QMP socket: is another QMP client connected to it?");
 	else
 		conn_lost(c, QMP_SILENT, "QEMU did not answer in time");
 }
@@ -341,7 +345,8 @@ qmp_conn_open(const char *path, struct event_base *base, const struct qmp_conn_c
 	c->in = evbuffer_new();
 	c->timer = evtimer_new(base, conn_timeout, c);
 	c->readable = event_new(base, fd, EV_READ | EV_PERSIST, conn_readable, c);
-	if (c->in == NULL || c->timer == NULL || c->readable == NULL || event_add(c->readable, NULL) != 0) {
+	if (c->in == NULL || c->timer == NULL || c->readable == NULL ||
+		event_add(c->readable, NULL) != 0) {
 		qmp_conn_close(c);
 		return -ENOMEM;
 	}

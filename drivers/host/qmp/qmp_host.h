@@ -9,9 +9,10 @@
  * @file
  * Inside of the host driver "qmp".
  *
- * qmp.c keeps the host, its connection (made when a job needs it, dropped soon after the last: QEMU serves one client)
- * and the jobs; qmp_plug.c and qmp_unplug.c are the jobs, each a small state machine that advances with answers, events
- * and a timer; qmp_pci.c reads what QEMU says about its devices; qmp_conn.c is the protocol.
+ * qmp.c keeps the host, its connection (made when a job needs it, dropped soon after the last: QEMU
+ * serves one client) and the jobs; qmp_plug.c and qmp_unplug.c are the jobs, each a small state
+ * machine that advances with answers, events and a timer; qmp_pci.c reads what QEMU says about its
+ * devices; qmp_conn.c is the protocol.
  */
 
 #include <stdbool.h>
@@ -54,7 +55,7 @@ struct qmp_job {
 	struct host_reply reply;
 	struct event *timer;
 	/* plug */
-	json_t *ports;	  /* names of root ports to try */
+	json_t *ports; /* names of root ports to try */
 	size_t next_port;
 	const char *port; /* the one taken; no other job takes it while this one lives */
 	unsigned int tries;
@@ -105,13 +106,19 @@ bool qmp_version_in(const struct qmp_version *v, const struct qmp_version_range 
 
 /* qmp_pci.c */
 
-/** Find the device with a qdev id in the answer to query-pci. @return false if it is not (yet) on a known bus */
+/**
+ * Find the device with a qdev id in the answer to query-pci. @return false if it is not (yet) on a
+ * known bus
+ */
 bool qmp_pci_find(const json_t *buses, const char *id, char bdf[HOST_BDF_LEN]);
 /** Is there a child of that name in the answer to qom-list? */
 bool qmp_qom_has(const json_t *properties, const char *name);
 /** Has the bus whose properties these are a device on it? */
 bool qmp_qom_bus_used(const json_t *properties);
-/** Ports that devices can be plugged into, in the answer to qom-list of QMP_QOM_DEVICES. @return new array of names */
+/**
+ * Ports that devices can be plugged into, in the answer to qom-list of QMP_QOM_DEVICES. @return
+ * new array of names
+ */
 json_t *qmp_qom_ports(const json_t *properties);
 
 #endif /* DRIVERS_HOST_QMP_QMP_HOST_H */

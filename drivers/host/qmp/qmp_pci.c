@@ -35,9 +35,10 @@ devices_find(const json_t *devices, const char *id, char bdf[HOST_BDF_LEN], unsi
 
 	if (depth == PCI_DEPTH_MAX)
 		return false;
-	json_array_foreach(devices, i, dev) {
+	json_array_foreach (devices, i, dev) {
 		const char *qdev_id = json_string_value(json_object_get(dev, "qdev_id"));
-		const json_t *behind = json_object_get(json_object_get(dev, "pci_bridge"), "devices");
+		const json_t *behind =
+			json_object_get(json_object_get(dev, "pci_bridge"), "devices");
 
 		if (qdev_id != NULL && strcmp(qdev_id, id) == 0)
 			return device_bdf(dev, bdf);
@@ -53,7 +54,7 @@ qmp_pci_find(const json_t *buses, const char *id, char bdf[HOST_BDF_LEN])
 	size_t i;
 	json_t *bus;
 
-	json_array_foreach(buses, i, bus) {
+	json_array_foreach (buses, i, bus) {
 		if (devices_find(json_object_get(bus, "devices"), id, bdf, 0))
 			return true;
 	}
@@ -66,7 +67,7 @@ qmp_qom_has(const json_t *properties, const char *name)
 	size_t i;
 	json_t *p;
 
-	json_array_foreach(properties, i, p) {
+	json_array_foreach (properties, i, p) {
 		const char *have = json_string_value(json_object_get(p, "name"));
 
 		if (have != NULL && strcmp(have, name) == 0)
@@ -81,7 +82,7 @@ qmp_qom_bus_used(const json_t *properties)
 	size_t i;
 	json_t *p;
 
-	json_array_foreach(properties, i, p) {
+	json_array_foreach (properties, i, p) {
 		const char *name = json_string_value(json_object_get(p, "name"));
 
 		if (name != NULL && strncmp(name, "child[", strlen("child[")) == 0)
@@ -118,10 +119,11 @@ qmp_qom_ports(const json_t *properties)
 	json_t *ports = json_array(), *p;
 	size_t i, n = 0;
 
-	json_array_foreach(properties, i, p) {
+	json_array_foreach (properties, i, p) {
 		const char *name = json_string_value(json_object_get(p, "name"));
 
-		if (names != NULL && name != NULL && is_port(json_string_value(json_object_get(p, "type"))))
+		if (names != NULL && name != NULL &&
+			is_port(json_string_value(json_object_get(p, "type"))))
 			names[n++] = name;
 	}
 	/* QEMU lists in the order of a hash table; people expect rp1 before rp2 and rp10. */

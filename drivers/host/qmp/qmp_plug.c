@@ -2,14 +2,20 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Plug: find a free root port, device_add, ask for the address. And query: ask for the address alone. */
+/*
+ * Plug: find a free root port, device_add, ask for the address. And query: ask for the address
+ * alone.
+ */
 
 #include <stdio.h>
 #include <string.h>
 
 #include "host/qmp/qmp_host.h"
 
-/** A guest that is booting or has just seen the port numbers the bus within a moment, or we report no address. */
+/**
+ * A guest that is booting or has just seen the port numbers the bus within a moment, or we report
+ * no address.
+ */
 #define BDF_TRIES    10u
 #define BDF_RETRY_MS 100u
 #define QOM_PATH_LEN 256
@@ -22,7 +28,8 @@ plug_pci(void *arg, const struct qmp_reply *reply)
 	struct qmp_job *job = arg;
 
 	/* The device is in: an address that is not known is no failure. */
-	if (reply->ret == NULL || qmp_pci_find(reply->ret, job->id, job->reply.bdf) || ++job->tries == BDF_TRIES)
+	if (reply->ret == NULL || qmp_pci_find(reply->ret, job->id, job->reply.bdf) ||
+		++job->tries == BDF_TRIES)
 		qmp_job_finish(job, HOST_OK, NULL);
 	else
 		qmp_job_timer(job, BDF_RETRY_MS);
@@ -48,14 +55,15 @@ plug_added(void *arg, const struct qmp_reply *reply)
 			"host %s: QEMU %u.%u.%u: %s (vfio-user devices need QEMU 10.1 or later)",
 			job->host->host.name, v->major, v->minor, v->micro, reply->error_desc);
 	else
-		qmp_job_finish(job, HOST_ERR_REFUSED, "host %s: QEMU: %s", job->host->host.name, reply->error_desc);
+		qmp_job_finish(job, HOST_ERR_REFUSED, "host %s: QEMU: %s", job->host->host.name,
+			reply->error_desc);
 }
 
 static void
 plug_add(struct qmp_job *job)
 {
-	json_t *args = json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "driver", QMP_DEVICE, "id", job->id, "bus",
-		job->port, "socket", "type", "unix", "path", job->socket);
+	json_t *args = json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "driver", QMP_DEVICE, "id",
+		job->id, "bus", job->port, "socket", "type", "unix", "path", job->socket);
 
 	qmp_job_execute(job, "device_add", args, plug_added);
 }
@@ -65,13 +73,16 @@ port_taken(const struct qmp_job *job, const char *port)
 {
 	const struct qmp_job *other;
 
-	TAILQ_FOREACH(other, &job->host->jobs, link)
+	TAILQ_FOREACH (other, &job->host->jobs, link)
 		if (other != job && other->port != NULL && strcmp(other->port, port) == 0)
 			return true;
 	return false;
 }
 
-/* Answer to qom-get of the port's "hotplug". A kind of port that has no such property can be plugged. */
+/*
+ * Answer to qom-get of the port's "hotplug". A kind of port that has no such property can be
+ * plugged.
+ */
 static void
 plug_hotplug(void *arg, const struct qmp_reply *reply)
 {
@@ -86,7 +97,10 @@ plug_hotplug(void *arg, const struct qmp_reply *reply)
 	plug_add(job);
 }
 
-/* Answer to qom-list of a port's bus: buses without numbers yet, which query-pci does not show, are seen as well. */
+/*
+ * Answer to qom-list of a port's bus: buses without numbers yet, which query-pci does not show, are
+ * seen as well.
+ */
 static void
 plug_bus(void *arg, const struct qmp_reply *reply)
 {
@@ -99,7 +113,8 @@ plug_bus(void *arg, const struct qmp_reply *reply)
 		return;
 	}
 	snprintf(path, sizeof(path), "%s/%s", QMP_QOM_DEVICES, port);
-	qmp_job_execute(job, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "hotplug"), plug_hotplug);
+	qmp_job_execute(job, "qom-get",
+		json_pack("{s:s, s:s}", "path", path, "property", "hotplug"), plug_hotplug);
 }
 
 static void
@@ -138,8 +153,9 @@ plug_start(struct qmp_job *job)
 	const struct host_conf *conf = &job->host->conf;
 
 	if (strcmp(job->transport, "vfio_user") != 0) {
-		qmp_job_finish(job, HOST_ERR_REFUSED, "host %s: devices on %s cannot be plugged by QMP",
-			job->host->host.name, job->transport);
+		qmp_job_finish(job, HOST_ERR_REFUSED,
+			"host %s: devices on %s cannot be plugged by QMP", job->host->host.name,
+			job->transport);
 		return;
 	}
 	if (conf->root_ports == NULL) {
@@ -156,7 +172,10 @@ static void
 plug_lost(struct qmp_job *job, enum qmp_loss loss, const char *text)
 {
 	if (loss == QMP_CLOSED && !job->reconnected && job->port == NULL) {
-		/* Nothing has been asked for yet: a VM that has just been started again deserves a second try. */
+		/*
+		 * Nothing has been asked for yet: a VM that has just been started again deserves a
+		 * second try.
+		 */
 		job->reconnected = true;
 		json_decref(job->ports);
 		job->ports = NULL;
@@ -182,7 +201,8 @@ query_devices(void *arg, const struct qmp_reply *reply)
 	if (qmp_qom_has(reply->ret, job->id))
 		qmp_job_finish(job, HOST_OK, NULL);
 	else
-		qmp_job_finish(job, HOST_ERR_NOT_FOUND, "host %s has no device %s", job->host->host.name, job->id);
+		qmp_job_finish(job, HOST_ERR_NOT_FOUND, "host %s has no device %s",
+			job->host->host.name, job->id);
 }
 
 static void

@@ -9,8 +9,9 @@
 #include "host/qmp/qmp_host.h"
 
 /**
- * Versions of QEMU that survive the unplug of a vfio-user device with MSI-X. None is known: up to 11.1 all abort, with
- * the VM, when the device is finalised (memory_region_del_subregion() in vfio_user_msix_teardown()).
+ * Versions of QEMU that survive the unplug of a vfio-user device with MSI-X. None is known: up
+ * to 11.1 all abort, with the VM, when the device is finalised (memory_region_del_subregion() in
+ * vfio_user_msix_teardown()).
  */
 static const struct qmp_version_range msix_unplug_good[] = {
 	{{0, 0, 0}, {0, 0, 0}},
@@ -39,15 +40,18 @@ static bool
 unplug_is_safe(const struct qmp_job *job)
 {
 	return !job->msix || job->force || job->host->conf.msix_unplug_safe ||
-		qmp_version_in(qmp_conn_version(job->host->conn), msix_unplug_good);
+	       qmp_version_in(qmp_conn_version(job->host->conn), msix_unplug_good);
 }
 
-/* QEMU says it in words only. A guest that is booting, or has a request before it, will take one later. */
+/*
+ * QEMU says it in words only. A guest that is booting, or has a request before it, will take one
+ * later.
+ */
 static bool
 is_transient(const struct qmp_reply *reply)
 {
 	return strstr(reply->error_desc, "in the process of unplug") != NULL ||
-		strstr(reply->error_desc, "guest is busy") != NULL;
+	       strstr(reply->error_desc, "guest is busy") != NULL;
 }
 
 static void
@@ -60,7 +64,8 @@ unplug_answered(void *arg, const struct qmp_reply *reply)
 	else if (strcmp(reply->error_class, "DeviceNotFound") == 0)
 		qmp_job_finish(job, HOST_OK, NULL);
 	else
-		qmp_job_finish(job, HOST_ERR_REFUSED, "host %s: QEMU: %s", job->host->host.name, reply->error_desc);
+		qmp_job_finish(job, HOST_ERR_REFUSED, "host %s: QEMU: %s", job->host->host.name,
+			reply->error_desc);
 }
 
 static void
@@ -79,9 +84,9 @@ unplug_devices(void *arg, const struct qmp_reply *reply)
 		qmp_job_finish(job, HOST_OK, NULL);
 	else if (!unplug_is_safe(job))
 		qmp_job_finish(job, HOST_ERR_NOT_READY,
-			"QEMU %u.%u.%u aborts, and the VM %s with it, when a vfio-user device with MSI-X is "
-			"unplugged (QEMU bug in vfio_user_msix_teardown): stop the VM first, create "
-			"the device with --intx, or risk it with --force",
+			"QEMU %u.%u.%u aborts, and the VM %s with it, when a vfio-user device with "
+			"MSI-X is unplugged (a bug in its vfio_user_msix_teardown()): stop the VM "
+			"first, create the device with --intx, or risk it with --force",
 			v->major, v->minor, v->micro, job->host->host.name);
 	else
 		unplug_ask(job);
@@ -103,8 +108,9 @@ unplug_event(struct qmp_job *job, const char *name, const json_t *data)
 	if (strcmp(name, "DEVICE_DELETED") == 0)
 		qmp_job_finish(job, HOST_OK, NULL);
 	else if (strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") == 0)
-		qmp_job_finish(job, HOST_ERR_NOT_READY, "host %s: the guest refused to let go of %s",
-			job->host->host.name, job->id);
+		qmp_job_finish(job, HOST_ERR_NOT_READY,
+			"host %s: the guest refused to let go of %s", job->host->host.name,
+			job->id);
 }
 
 static void
@@ -117,11 +123,13 @@ unplug_timer(struct qmp_job *job)
 		if (job->asked)
 			unplug_ask(job);
 	} else if (job->asked) {
-		qmp_job_finish(job, HOST_ERR_NOT_READY, "host %s: the guest did not let go of %s within %u ms",
+		qmp_job_finish(job, HOST_ERR_NOT_READY,
+			"host %s: the guest did not let go of %s within %u ms",
 			job->host->host.name, job->id, job->timeout_ms);
 	} else {
-		qmp_job_finish(job, HOST_ERR_UNREACHABLE, "host %s: QEMU did not answer within %u ms",
-			job->host->host.name, job->timeout_ms);
+		qmp_job_finish(job, HOST_ERR_UNREACHABLE,
+			"host %s: QEMU did not answer within %u ms", job->host->host.name,
+			job->timeout_ms);
 	}
 }
 
@@ -136,7 +144,8 @@ unplug_lost(struct qmp_job *job, enum qmp_loss loss, const char *text)
 		job->reconnected = true;
 		qmp_job_restart(job);
 	} else {
-		qmp_job_finish(job, HOST_ERR_UNREACHABLE, "host %s: %s", job->host->host.name, text);
+		qmp_job_finish(
+			job, HOST_ERR_UNREACHABLE, "host %s: %s", job->host->host.name, text);
 	}
 }
 

@@ -2,7 +2,10 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* SF driver "tap": life of a multi-queue kernel TAP that is its own representor. Helper thread only. */
+/*
+ * SF driver "tap": life of a multi-queue kernel TAP that is its own representor. Helper thread
+ * only.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +46,8 @@ args_parse(struct tap *t, const char *args, char *err, size_t err_len)
 		const char *key = kv->pairs[i].key, *value = kv->pairs[i].value;
 
 		if (strcmp(key, "ipv6") != 0) {
-			snprintf(err, err_len, "platform.sf_args: %s is unknown to tap; allowed: ipv6", key);
+			snprintf(err, err_len,
+				"platform.sf_args: %s is unknown to tap; allowed: ipv6", key);
 			ret = -EINVAL;
 		} else if (value == NULL || strlen(value) != 1 || strchr("01", value[0]) == NULL) {
 			snprintf(err, err_len, "platform.sf_args: ipv6: '%s' is not one of 0, 1",
@@ -57,7 +61,9 @@ args_parse(struct tap *t, const char *args, char *err, size_t err_len)
 	return ret;
 }
 
-/* Queues after the first belong to an interface that must be there, the first to one that must not. */
+/*
+ * Queues after the first belong to an interface that must be there, the first to one that must not.
+ */
 static int
 queue_open(const char *name, bool first)
 {
@@ -141,7 +147,10 @@ carrier_set(struct tap *t, bool on)
 	return ioctl(t->queues[0].fd, TUNSETCARRIER, &carrier) == 0 ? 0 : -errno;
 }
 
-/* Segmentation is left to the kernel: a frame larger than the MTU would need the driver's mergeable buffers. */
+/*
+ * Segmentation is left to the kernel: a frame larger than the MTU would need the driver's mergeable
+ * buffers.
+ */
 static int
 offload_set(struct tap *t, bool rx_csum)
 {
@@ -217,7 +226,9 @@ tap_set_mtu(struct sf *sf, uint16_t mtu)
 	return ret;
 }
 
-/* Stable, and never the device's own: bridges would take the guest's frames for the representor's. */
+/*
+ * Stable, and never the device's own: bridges would take the guest's frames for the representor's.
+ */
 static struct rte_ether_addr
 rep_mac(const struct rte_ether_addr *device)
 {
@@ -236,7 +247,8 @@ link_create(struct tap *t, const struct sf_params *params)
 	const struct tap_link link = {.mac = &mac, .mtu = params->mtu};
 	int fd = t->queues[0].fd, hdr_len = TAP_HDR_LEN, little_endian = 1, ret;
 
-	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_len) != 0 || ioctl(fd, TUNSETVNETLE, &little_endian) != 0)
+	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_len) != 0 ||
+		ioctl(fd, TUNSETVNETLE, &little_endian) != 0)
 		return -errno;
 	ret = carrier_set(t, false);
 	if (ret == 0)
@@ -257,8 +269,10 @@ params_check(const struct sf_params *params, char *err, size_t err_len)
 
 	/* The kernel would take "%d" for a pattern. */
 	if (len == 0 || len == IFNAMSIZ || strpbrk(params->rep, "%/: \t\n") != NULL) {
-		snprintf(err, err_len, "'%.*s' is no name for a representor (1..%d characters without "
-			"%%, /, : and blanks)", (int)len, params->rep, IFNAMSIZ - 1);
+		snprintf(err, err_len,
+			"'%.*s' is no name for a representor (1..%d characters without "
+			"%%, /, : and blanks)",
+			(int)len, params->rep, IFNAMSIZ - 1);
 		return -EINVAL;
 	}
 	if (params->max_pairs == 0) {
@@ -266,12 +280,13 @@ params_check(const struct sf_params *params, char *err, size_t err_len)
 		return -EINVAL;
 	}
 	if (params->mtu < RTE_ETHER_MIN_MTU || params->mtu > TAP_MTU_MAX) {
-		snprintf(err, err_len, "%s: MTU %u is out of range (%u..%u)", params->rep, params->mtu,
-			RTE_ETHER_MIN_MTU, TAP_MTU_MAX);
+		snprintf(err, err_len, "%s: MTU %u is out of range (%u..%u)", params->rep,
+			params->mtu, RTE_ETHER_MIN_MTU, TAP_MTU_MAX);
 		return -EINVAL;
 	}
 	if (!tap_pool_fits(params->pool)) {
-		snprintf(err, err_len, "%s: mbufs of pool %s are too small for an MTU of %u in %u pieces",
+		snprintf(err, err_len,
+			"%s: mbufs of pool %s are too small for an MTU of %u in %u pieces",
 			params->rep, params->pool->name, TAP_MTU_MAX, TAP_RX_SEGS);
 		return -EINVAL;
 	}

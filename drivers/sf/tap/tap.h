@@ -9,8 +9,8 @@
  * @file
  * Inside of the SF driver "tap": a multi-queue kernel TAP whose queues speak virtio-net headers.
  *
- * tap.c has the life of the device (helper thread), tap_rxtx.c its packets (workers), tap_link.c what is said to the
- * kernel over netlink and in which network namespace.
+ * tap.c has the life of the device (helper thread), tap_rxtx.c its packets (workers), tap_link.c
+ * what is said to the kernel over netlink and in which network namespace.
  */
 
 #include <stdbool.h>
@@ -25,21 +25,24 @@
 #define TAP_HDR_LEN 12u	  /**< struct virtio_net_hdr_mrg_rxbuf */
 #define TAP_MTU_MAX 9216u /**< largest MTU of a device */
 #define TAP_L2_LEN  22u	  /**< Ethernet header and two VLAN tags: not part of the MTU */
-/** Segments that hold a frame of the largest MTU: 2 KiB each, the header takes part of the first. */
+/**
+ * Segments that hold a frame of the largest MTU: 2 KiB each, the header takes part of the first.
+ */
 #define TAP_RX_SEGS 5u
 /** Pieces of a sent packet: 64 KiB in 2 KiB mbufs are 33. */
 #define TAP_TX_SEGS 64u
 
 /** One pair. Used by its worker, or by the helper thread while no worker does. */
 struct tap_queue {
-	int fd;		  /**< -1: not opened yet */
-	bool rx_csum;	  /**< else header flags are cleared */
-	uint16_t mtu;	  /**< that the segments are laid out for, 0: none yet */
-	uint8_t n_segs;	  /**< segments that a frame may need */
-	uint8_t n_used;	  /**< segments at the start of ready[] that went with the last frame */
-	uint32_t room;	  /**< bytes of all segments */
+	int fd;		/**< -1: not opened yet */
+	bool rx_csum;	/**< else header flags are cleared */
+	uint16_t mtu;	/**< that the segments are laid out for, 0: none yet */
+	uint8_t n_segs; /**< segments that a frame may need */
+	uint8_t n_used; /**< segments at the start of ready[] that went with the last frame */
+	uint32_t room;	/**< bytes of all segments */
 	struct rte_mempool *pool;
-	struct rte_mbuf *ready[TAP_RX_SEGS]; /**< kept from one read to the next: an empty read costs nothing */
+	struct rte_mbuf *ready[TAP_RX_SEGS]; /**< kept from one read to the next: an empty read
+						costs nothing */
 	struct iovec iov[TAP_RX_SEGS];
 	struct sf_queue_stats stats; /**< written by the worker only */
 } __rte_cache_aligned;
@@ -47,10 +50,11 @@ struct tap_queue {
 struct tap {
 	struct sf sf;
 	struct rte_mempool *pool;
-	uint16_t mtu;	 /**< written by the helper, taken up by each queue's worker */
-	uint16_t pairs;	 /**< that carry packets; queue 0 stays attached without any, the kernel needs one */
+	uint16_t mtu;	/**< written by the helper, taken up by each queue's worker */
+	uint16_t pairs; /**< that carry packets; queue 0 stays attached without any, the kernel
+			   needs one */
 	bool rx_csum;
-	bool link_up;	 /**< administrative */
+	bool link_up; /**< administrative */
 	bool kernel_ipv6;
 	struct tap_queue queues[]; /**< sf.max_pairs */
 };
@@ -73,13 +77,15 @@ struct tap_link {
 };
 
 /**
- * Go to the network namespace where the TAP of a queue's descriptor is now: a user may have moved it.
- * Changes the calling thread only.
+ * Go to the network namespace where the TAP of a queue's descriptor is now: a user may have moved
+ * it. Changes the calling thread only.
  * @return descriptor of the thread's own namespace for tap_ns_leave(), or -1 if it is there already
  */
 int tap_ns_enter(int tun_fd);
 void tap_ns_leave(int own_ns);
-/** The TAP's interface index in its present namespace, under whatever name. @return 0 if it is gone */
+/**
+ * The TAP's interface index in its present namespace, under whatever name. @return 0 if it is gone
+ */
 int tap_link_index(int tun_fd);
 /** Change an interface of the present namespace. May block. @return 0; -errno */
 int tap_link_set(int ifindex, const struct tap_link *link);

@@ -25,7 +25,10 @@ count(uint64_t *counter)
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
-/* Room of segment i: behind the usual headroom, with the virtio header in front of the data, or all of the buffer. */
+/*
+ * Room of segment i: behind the usual headroom, with the virtio header in front of the data, or all
+ * of the buffer.
+ */
 static inline uint16_t
 seg_room(struct rte_mempool *pool, unsigned int i)
 {
@@ -34,7 +37,10 @@ seg_room(struct rte_mempool *pool, unsigned int i)
 	return i == 0 ? room - RTE_PKTMBUF_HEADROOM : room;
 }
 
-/* One byte more than the largest frame, header included: a read that fills everything was cut short. */
+/*
+ * One byte more than the largest frame, header included: a read that fills everything was cut
+ * short.
+ */
 static inline uint32_t
 room_wanted(uint16_t mtu)
 {
@@ -118,7 +124,10 @@ hdr_finish(struct tap_queue *q, struct rte_mbuf *m)
 {
 	struct virtio_net_hdr_mrg_rxbuf *hdr = VRING_MBUF_HDR(m);
 
-	/* The kernel says DATA_VALID of forwarded packets even when no checksum offload was asked for. */
+	/*
+	 * The kernel says DATA_VALID of forwarded packets even when no checksum offload was asked
+	 * for.
+	 */
 	if (!q->rx_csum)
 		memset(&hdr->hdr, 0, sizeof(hdr->hdr));
 	/* It knows the header's length but fills in the first ten bytes only. */
