@@ -152,10 +152,11 @@ is_ours(const char *arg)
 static int
 start_eal(int argc, char **argv)
 {
-	char **eal = calloc((size_t)argc + 4, sizeof(*eal));
+	static char **eal; /* EAL keeps pointers into its arguments */
 	int n = 0;
 	int ret;
 
+	eal = calloc((size_t)argc + 4, sizeof(*eal));
 	if (eal == NULL)
 		return -ENOMEM;
 	for (int i = 0; i < argc; i++)
@@ -165,7 +166,6 @@ start_eal(int argc, char **argv)
 	if (!has_option(argc, argv, "--in-memory") && !has_option(argc, argv, "--no-shconf"))
 		eal[n++] = (char *)(uintptr_t) "--no-shconf";
 	ret = rte_eal_init(n, eal);
-	/* EAL keeps pointers into its arguments; eal lives as long as the process. */
 	return ret < 0 ? -rte_errno : 0;
 }
 

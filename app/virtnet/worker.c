@@ -24,6 +24,7 @@
 
 /* A list as published. `item` is the worker's scratch: the sides that it polls now. */
 struct snapshot {
+	uint64_t seq; /* never used twice, unlike addresses: a sleeping worker's list may be freed, its memory a new list */
 	unsigned int n;
 	unsigned int n_active;
 	struct qpair **pair;
@@ -38,6 +39,7 @@ struct worker {
 	struct workers *ws;
 	struct qpair **pair;
 	unsigned int n, room;
+	uint64_t seq; /* of the list published last */
 	bool changed;
 	unsigned int id, lcore;
 	int epoll_fd;
@@ -47,6 +49,7 @@ struct worker {
 
 	/* worker's own */
 	struct snapshot *snap __rte_cache_aligned;
+	uint64_t seen; /* seq of snap */
 	uint64_t idle_cycles, look_cycles;
 	uint64_t now, last_look;
 	uint64_t busy_cycles, poll_cycles, sleeps, packets;
@@ -84,6 +87,7 @@ static void
 adopt(struct worker *w, struct snapshot *s, bool all)
 {
 	w->snap = s;
+	w->seen = s->seq;
 	s->n_active = 0;
 	for (unsigned int i = 0; i < s->n; i++) {
 		struct qpair *qp = s->pair[i];
@@ -148,7 +152,7 @@ look(struct worker *w, bool sleep)
 	w->now = rte_rdtsc();
 	w->last_look = w->now;
 	s = atomic_load_explicit(&w->published, memory_order_acquire);
-	if (s != w->snap)
+	if (s->seq != w->seen)
 		adopt(w, s, n > 0);
 	else
 		take_events(w, ev, n);
@@ -205,7 +209,7 @@ worker_main(void *arg)
 	w->now = rte_rdtsc();
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		s = atomic_load_explicit(&w->published, memory_order_acquire);
-		if (unlikely(s != w->snap))
+		if (unlikely(s->seq != w->seen))
 			adopt(w, s, false);
 		if (w->snap->n_active == 0)
 			look(w, true);
@@ -227,7 +231,7 @@ snapshot_free(void *arg)
 }
 
 static struct snapshot *
-snapshot_make(const struct worker *w)
+snapshot_make(struct worker *w)
 {
 	const size_t pairs = w->n * sizeof(struct qpair *);
 	const size_t items = w->n * QPAIR_SIDES * sizeof(struct poll_item);
@@ -235,6 +239,7 @@ snapshot_make(const struct worker *w)
 
 	if (s == NULL)
 		rte_panic("out of memory\n");
+	s->seq = ++w->seq;
 	s->n = w->n;
 	s->pair = (struct qpair **)(s + 1);
 	s->item = (struct poll_item *)(s->pair + w->n);
