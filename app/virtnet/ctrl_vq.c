@@ -13,6 +13,7 @@
 
 #include "ctrl_vq.h"
 #include "device.h"
+#include "device_rings.h"
 #include "device_run.h"
 #include "log.h"
 #include "virtio/virtio_net_ctrl.h"

@@ -10,13 +10,6 @@
 #include "device_run.h"
 #include "log.h"
 
-static void
-step_nothing(struct device *dev, void *arg)
-{
-	RTE_SET_USED(dev);
-	RTE_SET_USED(arg);
-}
-
 /* NEEDS_RESET keeps device_quiesce() from publishing the pairs again. */
 static void
 give_up(struct device *dev, const char *why)
@@ -26,7 +19,7 @@ give_up(struct device *dev, const char *why)
 	log_err("%s: %s: device needs reset", dev->vuid, why);
 	virtio_dev_needs_reset(dev->vdev);
 	device_fault_cancel(dev);
-	(void)device_quiesce(dev, step_nothing, NULL, false);
+	(void)device_quiesce(dev, device_step_nothing, NULL, false);
 }
 
 static void

@@ -7,7 +7,10 @@
 
 /**
  * @file
- * Running a device's queues: what the driver's register writes and the client's memory messages do to workers.
+ * Running a device's queues: who may touch them when. Control lcore only.
+ *
+ * device_virtio.c (the driver's registers) and device_host.c (the client's memory and connection) say what happens;
+ * device_run.c does it without workers noticing; device_rings.c starts and stops rings.
  */
 
 #include "device.h"
@@ -24,11 +27,17 @@ extern const struct emu_upcalls device_emu_upcalls;
  */
 int device_quiesce(struct device *dev, void (*fn)(struct device *dev, void *arg), void *arg, bool answer);
 
+/** For device_quiesce(): take up what has changed already. */
+void device_step_nothing(struct device *dev, void *arg);
+
+/** Publish the pairs whose rings can run, if the device is started and may do DMA. Rings without memory wait for it. */
+void device_resume(struct device *dev);
+
+/** The register write or message that waits for the device is done. */
+void device_answer_host(struct device *dev);
+
 /** Change the number of pairs that receive; `done` is called later with 0 or -errno unless the device is reset. */
 void device_set_pairs(struct device *dev, uint16_t pairs, void (*done)(struct device *dev, int err));
-
-/** The driver has enabled this virtqueue and is not resetting it. */
-bool device_queue_wanted(const struct device *dev, uint16_t queue);
 
 /** Stop all rings and take the SF's queues back. For fn of device_quiesce(). */
 void device_stop(struct device *dev);

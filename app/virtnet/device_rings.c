@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Starting and stopping a device's rings. Nothing here is with a worker. */
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_malloc.h>
+
+#include "device_rings.h"
+
+static struct qpair *
+pair_create(struct device *dev, uint16_t index)
+{
+	struct qpair *qp = rte_zmalloc("qpair", sizeof(*qp), RTE_CACHE_LINE_SIZE);
+
+	if (qp == NULL)
+		return NULL;
+	qp->burst = vring_burst_select(virtio_dev_features(dev->vdev));
+	qp->sf = dev->sf;
+	qp->sf_ops = dev->sf->ops;
+	qp->pool = dev->ctl->pool;
+	qp->vdev = dev->vdev;
+	qp->index = index;
+	qp->dev = dev;
+	qp->sf_fd = -1;
+	for (int side = 0; side < QPAIR_SIDES; side++) {
+		qp->kick_fd[side] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		dev->emu->ops->set_kick(dev->emu, qpair_queue(qp, side), qp->kick_fd[side]);
+	}
+	atomic_init(&qp->rx_on, index < dev->state->pairs);
+	return qp;
+}
+
+static void
+pair_destroy(struct device *dev, struct qpair *qp)
+{
+	for (int side = 0; side < QPAIR_SIDES; side++) {
+		if (qp->run[side])
+			vring_stop(&qp->ring[side]);
+		dev->emu->ops->set_kick(dev->emu, qpair_queue(qp, side), -1);
+		if (qp->kick_fd[side] >= 0)
+			close(qp->kick_fd[side]);
+	}
+	rte_free(qp);
+}
+
+static int
+ring_start(struct device *dev, struct qpair *qp, enum qpair_side side)
+{
+	const uint16_t q = qpair_queue(qp, side);
+	const struct virtio_queue_state *qs = &virtio_dev_state(dev->vdev)->queue[q];
+	const struct vring_conf conf = {
+		.size = qs->size,
+		.features = virtio_dev_features(dev->vdev),
+		.desc = qs->desc,
+		.driver = qs->driver,
+		.device = qs->device,
+		.hm = dev->hm,
+		.record = &dev->records[q],
+	};
+	int ret;
+
+	if (qp->run[side])
+		return 0;
+	ret = vring_start(&qp->ring[side], &conf);
+	qp->run[side] = ret == 0;
+	return ret;
+}
+
+bool
+device_queue_wanted(const struct device *dev, uint16_t q)
+{
+	const struct virtio_queue_state *qs = &virtio_dev_state(dev->vdev)->queue[q];
+
+	return qs->enable && !qs->reset;
+}
+
+int
+device_rings_start(struct device *dev)
+{
+	int first = ctrl_vq_start(dev);
+
+	for (uint16_t i = 0; i < virtio_net_pairs(virtio_dev_state(dev->vdev)); i++) {
+		for (int side = 0; side < QPAIR_SIDES; side++) {
+			int ret;
+
+			if (!device_queue_wanted(dev, i * 2 + side))
+				continue;
+			if (dev->pair[i] == NULL)
+				dev->pair[i] = pair_create(dev, i);
+			ret = dev->pair[i] != NULL ? ring_start(dev, dev->pair[i], side) : -ENOMEM;
+			if (ret < 0 && first == 0)
+				first = ret;
+		}
+	}
+	return first;
+}
+
+void
+device_rings_stop(struct device *dev)
+{
+	ctrl_vq_stop(dev);
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
+		if (dev->pair[i] != NULL) {
+			pair_destroy(dev, dev->pair[i]);
+			dev->pair[i] = NULL;
+		}
+}
+
+void
+device_rings_stop_in(struct device *dev, uint64_t iova, uint64_t len)
+{
+	if (dev->ctrl.running && vring_uses(&dev->ctrl.ring, iova, len))
+		ctrl_vq_stop(dev);
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
+		struct qpair *qp = dev->pair[i];
+
+		for (int side = 0; qp != NULL && side < QPAIR_SIDES; side++)
+			if (qp->run[side] && vring_uses(&qp->ring[side], iova, len)) {
+				vring_stop(&qp->ring[side]);
+				qp->run[side] = false;
+			}
+	}
+}
+
+bool
+device_rings_use(const struct device *dev, uint64_t iova, uint64_t len)
+{
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
+		for (int side = 0; dev->pair[i] != NULL && side < QPAIR_SIDES; side++)
+			if (dev->pair[i]->run[side] && vring_uses(&dev->pair[i]->ring[side], iova, len))
+				return true;
+	return false;
+}

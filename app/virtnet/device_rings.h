@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef APP_DEVICE_RINGS_H
+#define APP_DEVICE_RINGS_H
+
+/**
+ * @file
+ * The rings of a device, data and control, and the pairs that hold them. Control lcore only, while no worker has the
+ * pairs (device_run.h).
+ */
+
+#include "device.h"
+
+/** The driver has enabled this virtqueue and is not resetting it. */
+bool device_queue_wanted(const struct device *dev, uint16_t queue);
+
+/**
+ * Start every ring that the driver has enabled and that does not run.
+ * @return 0, or the first failure: -EFAULT if a ring's memory is not mapped; -errno. The others run.
+ */
+int device_rings_start(struct device *dev);
+
+/** Stop all rings and free the pairs. Positions stay in the ring records. */
+void device_rings_stop(struct device *dev);
+
+/** Stop the rings that live in a range of memory; device_rings_start() starts them again once there is memory. */
+void device_rings_stop_in(struct device *dev, uint64_t iova, uint64_t len);
+
+/** Does a running data ring live in this range of memory? */
+bool device_rings_use(const struct device *dev, uint64_t iova, uint64_t len);
+
+#endif /* APP_DEVICE_RINGS_H */

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* What the driver asks for through its registers (struct virtio_dev_ops). */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "device_rings.h"
+#include "device_run.h"
+#include "log.h"
+
+static int
+op_features_ok(void *ctx, uint64_t features)
+{
+	RTE_SET_USED(ctx);
+	RTE_SET_USED(features);
+	return 0;
+}
+
+static void
+started(struct device *dev, int err)
+{
+	if (err < 0) {
+		virtio_dev_needs_reset(dev->vdev);
+		return;
+	}
+	dev->started = true;
+	device_resume(dev);
+	log_info("%s: driver is up, features 0x%" PRIx64 ", %u queue pairs", dev->vuid,
+		virtio_dev_features(dev->vdev), dev->state->pairs);
+}
+
+/* Rings are tried at once, so that nonsense is answered at once; they run when the SF is ready. */
+static int
+op_driver_ok(void *ctx)
+{
+	struct device *dev = ctx;
+	int ret;
+
+	dev->run++;
+	dev->state->pairs = 1;
+	ret = hostmem_lost(dev->hm) ? -EFAULT : device_rings_start(dev);
+	if (ret < 0) {
+		log_err("%s: driver set up a queue that cannot work: %s", dev->vuid, strerror(-ret));
+		device_rings_stop(dev);
+		return ret;
+	}
+	device_set_pairs(dev, 1, started);
+	return 0;
+}
+
+static void
+step_reset(struct device *dev, void *arg)
+{
+	RTE_SET_USED(arg);
+	device_stop(dev);
+}
+
+static int
+op_reset(void *ctx)
+{
+	return device_quiesce(ctx, step_reset, NULL, true);
+}
+
+static int
+op_queue_enable(void *ctx, uint16_t queue)
+{
+	RTE_SET_USED(queue);
+	return device_quiesce(ctx, device_step_nothing, NULL, true);
+}
+
+static void
+step_queue_reset(struct device *dev, void *arg)
+{
+	const uint16_t q = (uint16_t)(uintptr_t)arg;
+	struct qpair *qp;
+
+	if (q == virtio_net_ctrl_queue(virtio_dev_state(dev->vdev))) {
+		ctrl_vq_stop(dev);
+	} else {
+		qp = dev->pair[q / 2];
+		if (qp != NULL && qp->run[q % 2]) {
+			vring_stop(&qp->ring[q % 2]);
+			qp->run[q % 2] = false;
+		}
+	}
+	memset(&dev->records[q], 0, sizeof(dev->records[q]));
+}
+
+static int
+op_queue_reset(void *ctx, uint16_t queue)
+{
+	return device_quiesce(ctx, step_queue_reset, (void *)(uintptr_t)queue, true);
+}
+
+static void
+op_notify(void *ctx, uint16_t queue)
+{
+	const struct device *dev = ctx;
+	int fd = -1;
+
+	if (queue == virtio_net_ctrl_queue(virtio_dev_state(dev->vdev)))
+		fd = dev->ctrl.running ? dev->ctrl.kick_fd : -1;
+	else if (queue / 2 < dev->conf.max_pairs && dev->pair[queue / 2] != NULL)
+		fd = dev->pair[queue / 2]->kick_fd[queue % 2];
+	if (fd >= 0)
+		(void)eventfd_write(fd, 1);
+}
+
+static void
+op_irq_msix(void *ctx, uint16_t vector)
+{
+	struct device *dev = ctx;
+
+	dev->emu->ops->irq_msix(dev->emu, vector);
+}
+
+static void
+op_irq_intx(void *ctx, bool level)
+{
+	struct device *dev = ctx;
+
+	dev->emu->ops->irq_intx(dev->emu, level);
+}
+
+static bool
+op_msix_enabled(void *ctx)
+{
+	const struct device *dev = ctx;
+
+	return dev->emu->ops->msix_enabled(dev->emu);
+}
+
+const struct virtio_dev_ops device_virtio_ops = {
+	.features_ok = op_features_ok,
+	.driver_ok = op_driver_ok,
+	.reset = op_reset,
+	.queue_enable = op_queue_enable,
+	.queue_reset = op_queue_reset,
+	.notify = op_notify,
+	.irq_msix = op_irq_msix,
+	.irq_intx = op_irq_intx,
+	.msix_enabled = op_msix_enabled,
+};
