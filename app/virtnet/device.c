@@ -176,10 +176,14 @@ plugged(void *arg, const struct host_reply *reply)
 		fail(dev, VN_ERR_HOTPLUG, reply->err);
 		return;
 	}
-	if (reply->bdf[0] != '\0')
-		strcpy(dev->bdf, reply->bdf);
 	dev->phase = DEVICE_LIVE;
-	log_info("%s: plugged into host %s at %s", dev->vuid, dev->ctl->host[dev->conf.host]->name, dev->bdf);
+	if (reply->bdf[0] != '\0') {
+		strcpy(dev->bdf, reply->bdf);
+		log_info("%s: plugged into host %s at %s", dev->vuid, dev->ctl->host[dev->conf.host]->name,
+			dev->bdf);
+	} else {
+		log_info("%s: waits for a client at %s", dev->vuid, dev->socket);
+	}
 	finish(dev, 0, "");
 }
 

@@ -101,6 +101,7 @@ struct device {
 	uint16_t sf_pairs;	   /**< asked of the SF last */
 	uint32_t run;		   /**< counts starts, to tell late answers of the helper */
 	uint32_t client;	   /**< counts disconnects */
+	bool warned_unshared;	   /**< told this client's operator to share memory */
 	struct device_steps steps; /**< to be done after the grace period under way */
 	struct event *retry_timer; /**< device_fault.c */
 	struct ctrl_vq ctrl;

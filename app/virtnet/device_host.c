@@ -5,6 +5,7 @@
 /* What the client does to the device's memory and connection (struct emu_upcalls). */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 #include "device_rings.h"
 #include "device_run.h"
 #include "log.h"
+
+/* Larger than the ROMs of a PC. */
+#define UNSHARED_WARN (16u << 20)
 
 /* What a former table held, on its way to the helper. */
 struct retired {
@@ -55,12 +59,26 @@ publish_memory(struct device *dev)
 	return 0;
 }
 
+/* ROMs come without a descriptor, too; memory of that size is what the driver's rings will be in. */
+static void
+warn_unshared(struct device *dev, uint64_t iova, uint64_t len)
+{
+	if (len < UNSHARED_WARN || dev->warned_unshared)
+		return;
+	dev->warned_unshared = true;
+	log_err("%s: the host does not share its memory at 0x%" PRIx64 " (%" PRIu64
+		" MiB): rings there will not work; start the VM with shared memory (share=on)",
+		dev->vuid, iova, len >> 20);
+}
+
 static int
 up_mem_map(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
 {
 	struct device *dev = ctx;
 	int ret = hostmem_map(dev->hm, iova, len, fd, off, prot);
 
+	if (fd < 0)
+		warn_unshared(dev, iova, len);
 	if (ret == 0)
 		ret = publish_memory(dev);
 	if (ret == 0 && dev->waits_for_memory)
@@ -184,6 +202,7 @@ up_disconnected(void *ctx)
 
 	log_info("%s: host disconnected", dev->vuid);
 	dev->client++;
+	dev->warned_unshared = false;
 	device_host_gone(dev);
 	return device_quiesce(dev, step_gone, NULL, true);
 }

@@ -58,7 +58,7 @@ usage(const char *self)
 	       "\n"
 	       "EAL needs two lcores or more: the first controls, the others move packets. Without hugepages:\n"
 	       "  %s -l 0,1 --no-huge -m 512 --no-pci --iova-mode=va -- --config virtnet.conf\n"
-	       "See dpdk-virtnet(1) and virtnet(1).\n",
+	       "See dpdk-virtnet(8) and virtnet(1).\n",
 		self, self, self);
 }
 
@@ -209,7 +209,8 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	ret = start_eal(eal_argc, argv);
 	if (ret < 0) {
-		log_err("EAL: %s", strerror(-ret));
+		log_err("EAL cannot start: %s%s", strerror(-ret),
+			has_option(eal_argc, argv, "--no-huge") ? "" : "; without hugepages: --no-huge --iova-mode=va -m 512");
 		return EXIT_FAILURE;
 	}
 	ret = controller_init(&controller);
