@@ -28,7 +28,8 @@ enum cmd_param_type {
 };
 
 struct cmd_param {
-	const char *key; /**< in requests, and the long option */
+	const char *key;    /**< in requests */
+	const char *option; /**< long option; NULL: as the key */
 	const char *abbr;
 	enum cmd_param_type type;
 	const char *metavar;

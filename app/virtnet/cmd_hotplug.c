@@ -200,7 +200,7 @@ unplug_done(void *arg, struct device *dev, int err, const char *text)
 void
 cmd_unplug(struct controller *c, struct request *req)
 {
-	const struct request_arg *pf = request_arg(req, "pf");
+	const struct request_arg *pf = request_arg(req, "id");
 	struct device *dev = pf->given ? device_find_pf(c, pf->num) : device_find_vuid(c, request_arg(req, "vuid")->str);
 	int ret;
 

@@ -48,7 +48,8 @@ static const struct cmd_param hotplug_params[] = {
 };
 
 static const struct cmd_param unplug_params[] = {
-	PARAM_PF(true),
+	{.key = "id", .option = "pf", .abbr = "p", .type = PARAM_UINT, .metavar = "PF", .max = 65535, .required = true,
+		.exclusive = "device", .help = "id of the PF"},
 	PARAM_VUID(true),
 	{.key = "force", .type = PARAM_FLAG, .extension = true,
 		.help = "even if a client is connected or the host is known to crash"},
@@ -90,10 +91,14 @@ static const struct cmd_shape no_shape[] = {
 	{0},
 };
 
-static const struct cmd_shape device_shape[] = {
+static const struct cmd_shape list_shape[] = {
 	{.key = "supported_features", .bits = "feature"},
 	{.key = "supported_virt_queue_types", .bits = "queue_type"},
 	{.key = "supported_event_modes", .bits = "event_mode"},
+	{0},
+};
+
+static const struct cmd_shape query_shape[] = {
 	{.key = "device_feature", .bits = "feature"},
 	{.key = "driver_feature", .bits = "feature"},
 	{.key = "status", .bits = "status"},
@@ -112,9 +117,9 @@ const struct cmd cmd_table[] = {
 		cmd_hotplug},
 	{"unplug", "/virtnet/unplug", "unplug virtnet device", REPLY_OBJECT, SLOW_MS, unplug_params, no_shape,
 		cmd_unplug},
-	{"list", "/virtnet/list", "list all virtnet devices", REPLY_DEVICES, QUICK_MS, list_params, device_shape,
+	{"list", "/virtnet/list", "list all virtnet devices", REPLY_DEVICES, QUICK_MS, list_params, list_shape,
 		cmd_list},
-	{"query", "/virtnet/query", "query virtnet device", REPLY_DEVICES, QUICK_MS, query_params, device_shape,
+	{"query", "/virtnet/query", "query virtnet device", REPLY_DEVICES, QUICK_MS, query_params, query_shape,
 		cmd_query},
 	{"log", "/virtnet/log", "set log level", REPLY_TEXT, QUICK_MS, log_params, no_shape, cmd_log},
 	{"version", "/virtnet/version", "show running and installed versions", REPLY_ARRAY, QUICK_MS, list_params,

@@ -27,7 +27,7 @@ param_json(const struct cmd_param *p)
 
 	set_if(o, "key", p->key);
 	set_if(o, "short", p->abbr);
-	set_if(o, "long", p->key);
+	set_if(o, "long", p->option != NULL ? p->option : p->key);
 	set_if(o, "type", type[p->type]);
 	set_if(o, "metavar", p->metavar);
 	if (p->values[0] != NULL) {
