@@ -62,18 +62,18 @@ add_module()
 {
     local name=$1 file plain depend
     plain=${name//-/_}.ko
-    [ ! -e "$tree/lib/modules/$plain" ] || return 0
+    [ ! -e "$modules_dir/$plain" ] || return 0
     file=$(find "$kernel/root" -name "${name//[-_]/[-_]}.ko*" -print -quit)
     [ -n "$file" ] || return 0
     case $file in
     *.xz) xz -dc "$file" ;;
     *.zst) zstd -dc "$file" ;;
     *) cat "$file" ;;
-    esac > "$tree/lib/modules/$plain"
-    for depend in $(grep -za '^depends=' "$tree/lib/modules/$plain" | tr -d '\0' | sed 's/^depends=//; s/,/ /g'); do
+    esac > "$modules_dir/$plain"
+    for depend in $(grep -za '^depends=' "$modules_dir/$plain" | tr -d '\0' | sed 's/^depends=//; s/,/ /g'); do
         add_module "$depend"
     done
-    echo "$plain" >> "$tree/lib/modules/order"
+    echo "$modules_dir/$plain" | sed "s|^$tree||" >> "$tree/etc/modules"
 }
 
 # add_program NAME: copy a program of this machine and its shared libraries, each to where it is here.
@@ -89,10 +89,12 @@ add_program()
 
 build_initrd()
 {
-    local tool busybox
+    local tool busybox release
+    release=$(basename "$(find "$kernel/root" -path '*/lib/modules/*' -maxdepth 5 -prune -print -quit)")
     tree=$(mktemp -d "$top/tree.XXXXXX")
-    mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,run,root,lib/modules}
-    : > "$tree/lib/modules/order"
+    modules_dir=$tree/lib/modules/$release
+    mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,run,root,etc} "$modules_dir"
+    : > "$tree/etc/modules"
     busybox=$(command -v busybox) || die "busybox is missing; run usertools/deps.sh run"
     install "$busybox" "$tree/bin/busybox"
     ln -s /bin/busybox "$tree/init"
@@ -104,6 +106,9 @@ build_initrd()
     for tool in $modules; do
         add_module "$tool"
     done
+    # lspci wants the index, not rcS.
+    touch "$modules_dir"/modules.{order,builtin,builtin.modinfo}
+    PATH=$PATH:/usr/sbin:/sbin depmod -b "$tree" "$release"
     for tool in $tools; do
         add_program "$tool"
     done
@@ -114,6 +119,7 @@ build_initrd()
     (cd "$tree" && find . -print0 | cpio --quiet -0 -o -H newc -R 0:0) > "$out/initrd.new"
     rm -rf "$tree"
     mv "$out/initrd.new" "$out/initrd"
+    echo "$release" > "$out/release"
 }
 
 # What the initramfs depends on; a new value means that it is made anew.
@@ -156,7 +162,6 @@ if [ "$now" != "$(cat "$out/stamp" 2>/dev/null)" ]; then
     build_initrd
     vmlinuz=$(find "$kernel/root" -name 'vmlinuz*' -print -quit)
     cp "$vmlinuz" "$out/vmlinuz"
-    basename "$(find "$kernel/root" -path '*/lib/modules/*' -maxdepth 5 -prune -print -quit)" > "$out/release"
     echo "$now" > "$out/stamp"
 fi
 echo "$out"

@@ -108,7 +108,8 @@ def command_section(command):
     lines = [".SS " + roff(command["name"]), ".B virtnet " + roff(command["name"])]
     if command.get("params"):
         lines.append(roff(synopsis(command)))
-    lines += [".PP", roff(command.get("help", "").capitalize() + ".")]
+    text = command.get("help", "")
+    lines += [".PP", roff(text[:1].upper() + text[1:] + ".")]
     return lines + definitions((option_term(p), option_text(p)) for p in command.get("params", []))
 
 

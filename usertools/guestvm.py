@@ -117,8 +117,12 @@ class Agent:
     def __init__(self, path):
         self.link = LineSocket(path)
 
-    def _call(self, command, limit, deadline):
-        """Send a command, return (status, output), or None if no answer came by the deadline."""
+    def try_run(self, command, limit, wait=None):
+        """Run a shell command for at most limit seconds; (status, output), or None if no answer came.
+
+        The answer is waited for as long as the command may run and a little, or for wait seconds.
+        """
+        deadline = time.monotonic() + (limit + 10 if wait is None else wait)
         ident = f"{os.getpid()}.{next(self.ids)}"
         body = base64.b64encode(command.encode()).decode()
         # The line feed in front ends what an earlier, cut-off line may have left.
@@ -128,7 +132,7 @@ class Agent:
             if line is None:
                 return None
             words = line.decode(errors="replace").split()
-            if len(words) < 4 or words[0] != "@" or words[1] != ident or words[-1] != ".":
+            if len(words) < 4 or words[0] != "=" or words[1] != ident or words[-1] != ".":
                 continue
             output = base64.b64decode(words[3]) if len(words) == 5 else b""
             return int(words[2]), output.decode(errors="replace")
@@ -136,7 +140,7 @@ class Agent:
     def wait_ready(self, seconds=BOOT_SECONDS, alive=lambda: True):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self._call("true", 5, time.monotonic() + 0.5) is not None:
+            if self.try_run("true", 5, wait=0.5) is not None:
                 return
             if not alive():
                 raise VMError("QEMU ended while the VM was booting")
@@ -144,7 +148,7 @@ class Agent:
 
     def run(self, command, seconds=30):
         """Run a shell command in the VM, return (status, output)."""
-        answer = self._call(command, seconds, time.monotonic() + seconds + 10)
+        answer = self.try_run(command, seconds)
         if answer is None:
             raise VMError(f"no answer from the VM for {seconds + 10} s to: {command}")
         return answer
@@ -249,17 +253,30 @@ class GuestVM:
             raise VMError(f"in the VM: {command}\nended with {status}:\n{output}")
         return output
 
+    def boot_id(self):
+        """A name that the VM's kernel gives itself at each boot; None while no system is up."""
+        answer = self.agent.try_run("cat /proc/sys/kernel/random/boot_id", 5, wait=1)
+        return answer[1] if answer and answer[0] == 0 else None
+
+    def wait_next_boot(self, before, seconds=BOOT_SECONDS):
+        """Wait until a system runs commands that is not the one whose boot_id() was before."""
+        deadline = time.monotonic() + seconds
+        while self.boot_id() in (None, before):
+            if not self.alive() or time.monotonic() > deadline:
+                raise VMError(f"the VM did not boot again in {seconds} s\n{self.console_log()[-2000:]}")
+            time.sleep(0.1)
+
     def reboot(self, seconds=BOOT_SECONDS):
         """Restart the VM's system from inside and wait until it runs commands again."""
-        boot_id = "cat /proc/sys/kernel/random/boot_id"
-        before = self.run(boot_id)
+        before = self.boot_id()
         self.run("reboot")
-        deadline = time.monotonic() + seconds
-        while True:
-            self.wait_ready(max(1, int(deadline - time.monotonic())))
-            if self.run(boot_id) != before:
-                return
-            time.sleep(0.2)
+        self.wait_next_boot(before, seconds)
+
+    def reset(self, seconds=BOOT_SECONDS):
+        """Press the VM's reset button and wait until it runs commands again."""
+        before = self.boot_id()
+        self.qmp.command("system_reset")
+        self.wait_next_boot(before, seconds)
 
     def alive(self):
         if self.process is not None:

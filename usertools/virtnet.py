@@ -285,10 +285,20 @@ class Telemetry:
                                "it is of another version than this program")
         if not isinstance(body, dict):
             raise VirtnetError(f"the controller's answer to {endpoint} is not an object")
-        return body
+        return join_sentences(body)
 
 
 # --- answers --------------------------------------------------------------------------------------
+
+def join_sentences(body):
+    """Telemetry's strings are short: a longer sentence comes as errstr, errstr_1, errstr_2, ..."""
+    for key in ("errstr", "text"):
+        part = 1
+        while f"{key}_{part}" in body:
+            body[key] += body.pop(f"{key}_{part}")
+            part += 1
+    return body
+
 
 class Failed(Exception):
     """The controller refused the command; carries what is to be printed on stdout."""

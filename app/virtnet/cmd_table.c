@@ -63,8 +63,8 @@ static const struct cmd_param list_params[] = {
 static const struct cmd_param query_params[] = {
 	{.key = "all", .abbr = "a", .type = PARAM_FLAG, .required = true, .exclusive = "device", .echo_always = true,
 		.help = "all devices; slow with many"},
-	PARAM_PF(true),
 	{.key = "vf", .abbr = "v", .type = PARAM_UINT, .metavar = "VF", .max = 65535, .with = "pf", .help = "id of the VF"},
+	PARAM_PF(true),
 	PARAM_VUID(true),
 	{.key = "queue_id", .abbr = "q", .type = PARAM_UINT, .metavar = "QUEUE_ID", .max = 65535,
 		.help = "this virtqueue only"},

@@ -9,7 +9,7 @@
  * @file
  * Internal to lib/vfio_user: what the files of the front share.
  *
- * front_listen.c: socket file and newcomers; front_rx.c: messages in, doorbells; front_tx.c:
+ * front_listen.c: socket file and newcomers; front_surplus.c: newcomers too many; front_rx.c: messages in, doorbells; front_tx.c:
  * replies out; front.c: the connection's life and the public functions.
  */
 
@@ -30,6 +30,15 @@ struct front_rx {
 	struct vfio_user_fds fds;
 };
 
+/** Clients that may be waited for before they are turned away; further ones go without a word. */
+#define FRONT_SURPLUS_MAX 8
+
+/** A client that came while there was one. */
+struct front_surplus {
+	struct event *ev; /* NULL: free */
+	int fd;
+};
+
 struct vfio_user_front {
 	struct event_base *base;
 	struct mailbox *mailbox;
@@ -43,6 +52,8 @@ struct vfio_user_front {
 	ino_t ino;
 	struct event *listen_ev;
 	struct event *retry_ev; /* listens again after the process ran out of descriptors */
+
+	struct front_surplus surplus[FRONT_SURPLUS_MAX];
 
 	/* connection */
 	int fd; /* -1: none */
@@ -77,6 +88,11 @@ void front_rearm(struct vfio_user_front *front);
 /* front_listen.c */
 int front_listen(struct vfio_user_front *front, const struct vfio_user_front_conf *conf);
 void front_unlisten(struct vfio_user_front *front);
+
+/* front_surplus.c */
+/** Take over a socket that cannot be served. */
+void front_surplus_add(struct vfio_user_front *front, int fd);
+void front_surplus_end(struct vfio_user_front *front);
 
 /* front_rx.c */
 void front_rx(struct vfio_user_front *front);

@@ -15,7 +15,7 @@
 
 #include "front_impl.h"
 
-/* Clients waiting to be accepted; one is served, the others are turned away at once. */
+/* Clients waiting to be accepted; one is served, the others are turned away. */
 #define FRONT_BACKLOG 16
 /* Newcomers per event, so that a flood of them cannot hold up the loop. */
 #define FRONT_ACCEPT_BURST 16
@@ -89,8 +89,7 @@ newcomer(struct vfio_user_front *front, int fd)
 	if (front->fd >= 0 && client_is_gone(front->fd))
 		front_drop(front, LOG_INFO, "client has gone");
 	if (front->fd >= 0) {
-		front->stats.surplus++;
-		close(fd);
+		front_surplus_add(front, fd);
 		return;
 	}
 	front_attach(front, fd);
@@ -159,6 +158,7 @@ front_unlisten(struct vfio_user_front *front)
 {
 	struct stat st;
 
+	front_surplus_end(front);
 	if (front->listen_ev != NULL)
 		event_free(front->listen_ev);
 	if (front->retry_ev != NULL)

@@ -75,7 +75,7 @@ bad_parameters_are_named(void **state)
 		{"query", "pf=0,brief=2", "brief: 2 is neither 0 nor 1"},
 		{"query", "pf=0,speed=5", "query has no parameter speed"},
 		{"query", "pf", "pf: no value"},
-		{"unplug", "force=1", "one of pf, vuid is required"},
+		{"unplug", "force=1", "one of id, vuid is required"},
 		{"log", "level=loud", "level: loud is none of: info, err, debug"},
 		{"hotplug", hotplug, "one of max_queues, max_queue_pairs is required"},
 		{"hotplug", "mac=x", "ib_device is required"},

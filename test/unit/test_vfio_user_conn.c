@@ -12,17 +12,33 @@
 /* ---- connection */
 
 static void
-second_client_is_turned_away_at_once(void **state)
+second_client_is_told_busy_and_turned_away(void **state)
 {
 	struct bench *b = *state;
 	int first = client(b), second = client(b);
 
+	assert_false(hung_up(second));
+	send_reset(second, 7);
+	pump(b->place.base);
+	assert_reply(second, 7, EBUSY);
 	assert_true(hung_up(second));
 	assert_int_equal(b->connected, 1);
 	assert_int_equal(vfio_user_front_get_stats(b->front)->surplus, 1);
 	send_reset(first, 1);
 	pump(b->place.base);
 	assert_reply(first, 1, 0);
+	close_all(2, (int[]){first, second});
+}
+
+static void
+second_client_that_says_nothing_is_turned_away(void **state)
+{
+	struct bench *b = *state;
+	int first = client(b), second = client(b);
+
+	assert_int_equal(event_base_loop(b->place.base, EVLOOP_ONCE), 0);
+	assert_true(hung_up(second));
+	assert_int_equal(b->connected, 1);
 	close_all(2, (int[]){first, second});
 }
 
@@ -36,11 +52,29 @@ second_client_is_turned_away_even_while_a_request_is_pending(void **state)
 	send_reset(first, 1);
 	pump(b->place.base);
 	second = client(b);
+	send_reset(second, 2);
+	pump(b->place.base);
+	assert_reply(second, 2, EBUSY);
 	assert_true(hung_up(second));
 	close(second);
 	answer(b);
 	assert_reply(first, 1, 0);
 	close(first);
+}
+
+static void
+flood_of_clients_is_not_waited_for(void **state)
+{
+	struct bench *b = *state;
+	int client_fd[12], gone = 0;
+
+	for (size_t i = 0; i < sizeof(client_fd) / sizeof(client_fd[0]); i++)
+		client_fd[i] = client(b);
+	for (size_t i = 0; i < sizeof(client_fd) / sizeof(client_fd[0]); i++)
+		gone += hung_up(client_fd[i]);
+	/* One is served, eight may still say something. */
+	assert_int_equal(gone, 3);
+	close_all(sizeof(client_fd) / sizeof(client_fd[0]), client_fd);
 }
 
 static void
@@ -298,8 +332,10 @@ static int
 test_vfio_user_conn(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(second_client_is_turned_away_at_once),
+		T(second_client_is_told_busy_and_turned_away),
+		T(second_client_that_says_nothing_is_turned_away),
 		T(second_client_is_turned_away_even_while_a_request_is_pending),
+		T(flood_of_clients_is_not_waited_for),
 		T(successor_of_a_killed_client_is_served),
 		T(successor_of_a_client_killed_with_a_pending_request_is_served),
 		T(client_that_comes_while_descriptors_are_short_is_served_later),
