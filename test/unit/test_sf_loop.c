@@ -33,7 +33,8 @@ static int
 group_setup(void **state)
 {
 	(void)state;
-	loop.pool = rte_pktmbuf_pool_create("test-sf-loop", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	loop.pool = rte_pktmbuf_pool_create(
+		"test-sf-loop", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	loop.ops = sf_driver_find("loop");
 	return loop.pool == NULL || loop.ops == NULL ? -1 : 0;
 }
@@ -155,7 +156,8 @@ a_checksum_left_open_is_completed_for_a_receiver_that_did_not_ask(void **state)
 	assert_int_equal(loop.ops->tx_burst(sf, 0, &m, 1), 1);
 	assert_int_equal(loop.ops->rx_burst(sf, 0, &got, 1), 1);
 	assert_int_equal(VRING_MBUF_HDR(got)->hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, 0);
-	assert_int_equal(*rte_pktmbuf_mtod_offset(got, rte_be16_t *, 40), rte_cpu_to_be_16(0xffff - 0x1200));
+	assert_int_equal(
+		*rte_pktmbuf_mtod_offset(got, rte_be16_t *, 40), rte_cpu_to_be_16(0xffff - 0x1200));
 	rte_pktmbuf_free(got);
 	destroy(sf);
 }
@@ -183,7 +185,8 @@ a_source_delivers_frames_of_its_size_to_the_device_without_end(void **state)
 	for (unsigned int round = 0; round < 100; round++) {
 		assert_int_equal(loop.ops->rx_burst(sf, 2, got, VRING_BURST), VRING_BURST);
 		for (unsigned int i = 0; i < VRING_BURST; i++) {
-			const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(got[i], const struct rte_ether_hdr *);
+			const struct rte_ether_hdr *eth =
+				rte_pktmbuf_mtod(got[i], const struct rte_ether_hdr *);
 
 			assert_int_equal(got[i]->pkt_len, 1518);
 			assert_int_equal(got[i]->nb_segs, 1);
@@ -204,7 +207,8 @@ a_source_whose_frames_are_all_out_delivers_fewer(void **state)
 	unsigned int n = 0, more;
 
 	(void)state;
-	while (n + VRING_BURST <= RTE_DIM(got) && (more = loop.ops->rx_burst(sf, 0, got + n, VRING_BURST)) > 0)
+	while (n + VRING_BURST <= RTE_DIM(got) &&
+		(more = loop.ops->rx_burst(sf, 0, got + n, VRING_BURST)) > 0)
 		n += more;
 	assert_in_range(n, VRING_BURST, RTE_DIM(got) - VRING_BURST);
 	rte_pktmbuf_free_bulk(got, n);

@@ -3,16 +3,18 @@
  */
 
 /*
- * SF driver "loop": no wire at all. For self-tests of a device and for measuring what its rings cost.
+ * SF driver "loop": no wire at all. For self-tests of a device and for measuring what its rings
+ * cost.
  *
  * platform.sf_args:
  *   mode=loop    what the driver transmits on a pair comes back on the same pair (the default)
  *   mode=sink    what the driver transmits is gone, nothing is received
  *   mode=source  as sink, and frames are received as fast as the driver has buffers for them
- *   size=N       bytes of such a frame without its checksum, LOOP_SIZE_MIN..LOOP_SIZE_MAX; default 64
+ *   size=N       bytes of such a frame without its checksum, LOOP_SIZE_MIN..LOOP_SIZE_MAX; default
+ * 64
  *
- * There is no representor, and no descriptor to sleep on: the queues must be polled. A pair's queue belongs to its
- * worker; the helper thread never touches it, it tells the worker to empty it.
+ * There is no representor, and no descriptor to sleep on: the queues must be polled. A pair's queue
+ * belongs to its worker; the helper thread never touches it, it tells the worker to empty it.
  */
 
 #include <errno.h>
@@ -31,7 +33,8 @@
 #include "sf/sf.h"
 #include "vring/vring.h"
 
-/** Frames that wait for the driver's buffers: four bursts. More would only hold mbufs, of which all pairs share a pool. */
+/** Frames that wait for the driver's buffers: four bursts. More would only hold mbufs, of which all
+ * pairs share a pool. */
 #define LOOP_DEPTH 128u
 /** Ethernet header and its payload's minimum; one segment of any pool that fits sf_params. */
 #define LOOP_SIZE_MIN	  60u
@@ -57,10 +60,10 @@ static const char *const mode_names[] = {
 /* The worker's own, but for `run` and `epoch`, which the helper writes. */
 struct loop_queue {
 	bool run;
-	uint32_t epoch;	 /**< counts how often the queue was taken out of use */
-	uint32_t seen;	 /**< epoch that ring[] belongs to */
-	uint32_t head;	 /**< next to take; free-running, as tail */
-	uint32_t tail;	 /**< next to fill */
+	uint32_t epoch; /**< counts how often the queue was taken out of use */
+	uint32_t seen;	/**< epoch that ring[] belongs to */
+	uint32_t head;	/**< next to take; free-running, as tail */
+	uint32_t tail;	/**< next to fill */
 	struct rte_mbuf *ring[LOOP_DEPTH];
 	struct sf_queue_stats stats;
 } __rte_cache_aligned;
@@ -105,15 +108,17 @@ queue_runs(const struct loop *l, struct loop_queue *q)
 		queue_drop(q);
 		q->seen = epoch;
 	}
-	return __atomic_load_n(&q->run, __ATOMIC_RELAXED) && __atomic_load_n(&l->link_up, __ATOMIC_RELAXED);
+	return __atomic_load_n(&q->run, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&l->link_up, __ATOMIC_RELAXED);
 }
 
 /* Headers were the sender's; on their way in they must suit the receiver, as on any wire. */
 static uint16_t
 rx_looped(const struct loop *l, struct loop_queue *q, struct rte_mbuf **pkts, uint16_t n)
 {
-	const uint64_t features =
-		__atomic_load_n(&l->rx_csum, __ATOMIC_RELAXED) ? UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM : 0;
+	const uint64_t features = __atomic_load_n(&l->rx_csum, __ATOMIC_RELAXED)
+					  ? UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM
+					  : 0;
 	uint16_t got = 0;
 
 	while (got < n && q->head != q->tail) {
@@ -222,7 +227,8 @@ arg_take(struct loop *l, const char *key, const char *value, char *err, size_t e
 				l->mode = (enum loop_mode)m;
 				return 0;
 			}
-		snprintf(err, err_len, "platform.sf_args: mode: '%s' is not one of loop, sink, source",
+		snprintf(err, err_len,
+			"platform.sf_args: mode: '%s' is not one of loop, sink, source",
 			value != NULL ? value : "");
 		return -EINVAL;
 	}
@@ -231,8 +237,8 @@ arg_take(struct loop *l, const char *key, const char *value, char *err, size_t e
 			l->size = (uint16_t)size;
 			return 0;
 		}
-		snprintf(err, err_len, "platform.sf_args: size: '%s' is not in %u..%u", value != NULL ? value : "",
-			LOOP_SIZE_MIN, LOOP_SIZE_MAX);
+		snprintf(err, err_len, "platform.sf_args: size: '%s' is not in %u..%u",
+			value != NULL ? value : "", LOOP_SIZE_MIN, LOOP_SIZE_MAX);
 		return -EINVAL;
 	}
 	snprintf(err, err_len, "platform.sf_args: %s is unknown to loop; allowed: mode, size", key);
@@ -316,7 +322,8 @@ loop_create(const struct sf_params *params, struct sf **out, char *err, size_t e
 {
 	const uint16_t pairs = RTE_MIN(params->max_pairs, SF_MAX_PAIRS);
 	const size_t size = sizeof(struct loop) + pairs * sizeof(struct loop_queue);
-	struct loop *l = aligned_alloc(_Alignof(struct loop), RTE_ALIGN_CEIL(size, _Alignof(struct loop)));
+	struct loop *l =
+		aligned_alloc(_Alignof(struct loop), RTE_ALIGN_CEIL(size, _Alignof(struct loop)));
 	int ret;
 
 	if (l == NULL) {
@@ -333,7 +340,8 @@ loop_create(const struct sf_params *params, struct sf **out, char *err, size_t e
 	if (ret == 0 && l->mode == LOOP_SOURCE) {
 		ret = frames_create(l, params);
 		if (ret != 0)
-			snprintf(err, err_len, "loop: cannot make the source's frames: %s", strerror(-ret));
+			snprintf(err, err_len, "loop: cannot make the source's frames: %s",
+				strerror(-ret));
 	}
 	if (ret != 0) {
 		loop_destroy(&l->sf);
