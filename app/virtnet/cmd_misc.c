@@ -46,7 +46,7 @@ version_work(void *arg)
 {
 	static const char deleted[] = " (deleted)";
 	struct version_job *job = arg;
-	char path[PATH_MAX], cmd[PATH_MAX + 32];
+	char path[PATH_MAX], cmd[PATH_MAX + 64];
 	const ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	FILE *out;
 
@@ -57,7 +57,7 @@ version_work(void *arg)
 		path[n - (sizeof(deleted) - 1)] = '\0';
 	if (strchr(path, '\'') != NULL)
 		return;
-	snprintf(cmd, sizeof(cmd), "'%s' --version 2>/dev/null", path);
+	snprintf(cmd, sizeof(cmd), "timeout 2 '%s' --version 2>/dev/null", path);
 	out = popen(cmd, "re");
 	if (out == NULL)
 		return;

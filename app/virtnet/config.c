@@ -354,7 +354,7 @@ complete(struct reader *r, struct config *cfg)
 static char *
 read_file(const char *path, char *err, size_t err_len, int *ret)
 {
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char *text = NULL;
 	struct stat st;
 	ssize_t n;
@@ -363,7 +363,7 @@ read_file(const char *path, char *err, size_t err_len, int *ret)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		*ret = -errno;
 	else if (!S_ISREG(st.st_mode) || st.st_size > CONFIG_FILE_MAX)
-		*ret = -EFBIG;
+		*ret = S_ISREG(st.st_mode) ? -EFBIG : -EINVAL;
 	else if ((text = calloc(1, st.st_size + 1)) == NULL)
 		*ret = -ENOMEM;
 	else if ((n = read(fd, text, st.st_size)) != st.st_size)

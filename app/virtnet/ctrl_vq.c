@@ -13,8 +13,9 @@
 
 #include "ctrl_vq.h"
 #include "device.h"
+#include "device_fault.h"
 #include "device_rings.h"
-#include "device_run.h"
+#include "device_sf.h"
 #include "log.h"
 #include "virtio/virtio_net_ctrl.h"
 
@@ -85,7 +86,7 @@ execute(struct device *dev, const uint8_t *buf, uint32_t len)
 	case VIRTIO_NET_CTRL_KIND_MQ:
 		if (!pairs_exist(dev, cmd.pairs))
 			return OUTCOME_ERR;
-		device_set_pairs(dev, cmd.pairs, ctrl_vq_done);
+		device_sf_set_pairs(dev, cmd.pairs, ctrl_vq_done, dev->ctrl.starts);
 		return OUTCOME_WAIT;
 	}
 	return OUTCOME_ERR;
@@ -108,12 +109,13 @@ take(struct device *dev, struct vring_chain *chain)
 {
 	struct vring *vr = &dev->ctrl.ring;
 	const int ret = vring_pop(vr, chain);
+	enum vring_error error;
 
 	if (ret >= 0)
 		return ret;
-	log_err("%s: control queue broke: %s", dev->vuid, vring_strerror(vr->error));
+	error = vr->error;
 	ctrl_vq_stop(dev);
-	virtio_dev_needs_reset(dev->vdev);
+	device_fault_control(dev, error);
 	return 0;
 }
 
@@ -143,13 +145,20 @@ serve(struct device *dev)
 	return true;
 }
 
+/* Host memory is out of bounds without bus mastering, and after a fault. */
+static bool
+may_serve(const struct device *dev)
+{
+	return dev->dma_on && !(virtio_dev_status(dev->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 static void
 ctrl_vq_poll(struct device *dev)
 {
 	struct ctrl_vq *cq = &dev->ctrl;
 
 	for (int i = 0; i < CTRL_VQ_BURST; i++) {
-		if (!cq->running || cq->waiting)
+		if (!cq->running || cq->waiting || !may_serve(dev))
 			return;
 		if (!serve(dev) && (!cq->running || cq->waiting || !vring_kicks_on(&cq->ring)))
 			return;
@@ -158,11 +167,11 @@ ctrl_vq_poll(struct device *dev)
 }
 
 void
-ctrl_vq_done(struct device *dev, int err)
+ctrl_vq_done(struct device *dev, int err, uint32_t starts)
 {
 	static struct vring_chain chain;
 
-	if (!dev->ctrl.running || !dev->ctrl.waiting)
+	if (!dev->ctrl.running || !dev->ctrl.waiting || dev->ctrl.starts != starts)
 		return;
 	dev->ctrl.waiting = false;
 	vring_refresh(&dev->ctrl.ring);
@@ -181,26 +190,25 @@ on_kick(evutil_socket_t fd, short what, void *arg)
 	ctrl_vq_poll(arg);
 }
 
+void
+ctrl_vq_wake(struct device *dev)
+{
+	if (dev->ctrl.running)
+		(void)eventfd_write(dev->ctrl.kick_fd, 1);
+}
+
 int
 ctrl_vq_start(struct device *dev)
 {
-	const struct virtio_state *vs = virtio_dev_state(dev->vdev);
-	const uint16_t q = virtio_net_ctrl_queue(vs);
-	const struct virtio_queue_state *qs = &vs->queue[q];
-	const struct vring_conf conf = {
-		.size = qs->size,
-		.features = virtio_dev_features(dev->vdev),
-		.desc = qs->desc,
-		.driver = qs->driver,
-		.device = qs->device,
-		.hm = dev->hm,
-		.record = &dev->records[q],
-	};
+	const uint16_t q = virtio_net_ctrl_queue(virtio_dev_state(dev->vdev));
 	struct ctrl_vq *cq = &dev->ctrl;
+	struct vring_conf conf;
 	int ret;
 
-	if (cq->running || !virtio_has(conf.features, VIRTIO_NET_F_CTRL_VQ) || !qs->enable || qs->reset)
+	if (cq->running || !virtio_has(virtio_dev_features(dev->vdev), VIRTIO_NET_F_CTRL_VQ) ||
+		!device_queue_wanted(dev, q))
 		return 0;
+	device_ring_conf(dev, q, &conf);
 	ret = vring_start(&cq->ring, &conf);
 	if (ret < 0)
 		return ret;
@@ -215,6 +223,7 @@ ctrl_vq_start(struct device *dev)
 		log_err("%s: cannot watch the control queue", dev->vuid);
 	dev->emu->ops->set_kick(dev->emu, q, cq->kick_fd);
 	cq->queue = q;
+	cq->starts++;
 	cq->running = true;
 	return 0;
 }

@@ -24,6 +24,7 @@ struct ctrl_vq {
 	struct vring ring;
 	bool running;
 	bool waiting; /**< a command is being carried out */
+	uint32_t starts; /**< counts lives of the queue */
 	uint16_t queue; /**< its number; depends on the negotiated features */
 	int kick_fd;
 	struct event *kick_event;
@@ -33,7 +34,12 @@ struct ctrl_vq {
 int ctrl_vq_start(struct device *dev);
 /** Stop it; a command under way is forgotten. */
 void ctrl_vq_stop(struct device *dev);
-/** The command under way is done: complete its chain and go on with the next. */
-void ctrl_vq_done(struct device *dev, int err);
+/** Bus mastering or memory is back: look at the queue. */
+void ctrl_vq_wake(struct device *dev);
+/**
+ * The command under way is done: complete its chain and go on with the next.
+ * @param starts  ctrl.starts when the command was taken; a command of an earlier life of the queue is gone
+ */
+void ctrl_vq_done(struct device *dev, int err, uint32_t starts);
 
 #endif /* APP_CTRL_VQ_H */

@@ -24,6 +24,7 @@
 
 #include "controller.h"
 #include "ctrl_vq.h"
+#include "log.h"
 #include "qpair.h"
 #include "state/state.h"
 
@@ -64,6 +65,13 @@ enum device_phase {
 	DEVICE_REMOVING,   /**< waiting for workers or the SF */
 };
 
+/** Who may touch the pairs. */
+enum device_pairs {
+	PAIRS_HERE,	    /**< the control lcore */
+	PAIRS_WITH_WORKERS,
+	PAIRS_COMING_BACK,  /**< withdrawn, until the grace period is over: nobody */
+};
+
 /** End of device_hotplug() or device_unplug(): err is 0 or a vn_error or -errno, text a sentence. */
 typedef void (*device_done_t)(void *arg, struct device *dev, int err, const char *text);
 
@@ -95,16 +103,22 @@ struct device {
 	/* running (device_run.c) */
 	struct qpair **pair; /**< conf.max_pairs entries, NULL: not there */
 	bool started;	     /**< DRIVER_OK, and the SF has its queues */
-	bool published;	     /**< pairs are with workers */
+	enum device_pairs pairs_are;
 	bool dma_on;
 	bool waits_for_memory;	   /**< a ring cannot run until its memory is mapped again */
-	uint16_t sf_pairs;	   /**< asked of the SF last */
+	struct sf_change *sf_wanted; /**< device_sf.c: to be carried out next */
+	bool sf_busy;		   /**< a change is with the helper */
+	bool sf_used;		   /**< the SF has been given queues since the last stop */
+	int step_err;		   /**< of a step of device_quiesce() */
+	uint64_t unmap_iova, unmap_len; /**< of the DMA_UNMAP under way */
 	uint32_t run;		   /**< counts starts, to tell late answers of the helper */
 	uint32_t client;	   /**< counts disconnects */
 	bool warned_unshared;	   /**< told this client's operator to share memory */
 	struct device_steps steps; /**< to be done after the grace period under way */
 	struct event *retry_timer; /**< device_fault.c */
 	struct ctrl_vq ctrl;
+
+	struct log_limit log_limit; /**< of lines that its host can cause */
 
 	/* hotplug or unplug under way */
 	device_done_t done;

@@ -4,19 +4,25 @@
 
 /* What becomes of a device whose host has put something impossible into a ring. */
 
+#include <stdio.h>
+
 #include <event2/event.h>
 
 #include "device_fault.h"
 #include "device_run.h"
 #include "log.h"
 
+#define DEVICE_FAULT_TEXT 128
+
 /* NEEDS_RESET keeps device_quiesce() from publishing the pairs again. */
 static void
 give_up(struct device *dev, const char *why)
 {
-	if (virtio_dev_status(dev->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+	const uint8_t status = virtio_dev_status(dev->vdev);
+
+	if (status == 0 || (status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		return;
-	log_err("%s: %s: device needs reset", dev->vuid, why);
+	log_limited(&dev->log_limit, LOG_LEVEL_ERR, "%s: %s: device needs reset", dev->vuid, why);
 	virtio_dev_needs_reset(dev->vdev);
 	device_fault_cancel(dev);
 	(void)device_quiesce(dev, device_step_nothing, NULL, false);
@@ -44,8 +50,24 @@ wait_for_memory(struct device *dev)
 }
 
 void
+device_fault_control(struct device *dev, enum vring_error error)
+{
+	char why[DEVICE_FAULT_TEXT];
+
+	if (error == VRING_ERR_ADDRESS) {
+		dev->waits_for_memory = true;
+		wait_for_memory(dev);
+		return;
+	}
+	snprintf(why, sizeof(why), "control queue: %s", vring_strerror(error));
+	give_up(dev, why);
+}
+
+void
 device_fault_check(struct device *dev)
 {
+	char why[DEVICE_FAULT_TEXT];
+
 	if (dev->hm != NULL && hostmem_lost(dev->hm)) {
 		give_up(dev, "its memory was truncated by the client");
 		return;
@@ -62,8 +84,9 @@ device_fault_check(struct device *dev)
 				wait_for_memory(dev);
 				continue;
 			}
-			log_err("%s: queue %u broke", dev->vuid, qpair_queue(qp, side));
-			give_up(dev, vring_strerror(qp->ring[side].error));
+			snprintf(why, sizeof(why), "queue %u: %s", qpair_queue(qp, side),
+				vring_strerror(qp->ring[side].error));
+			give_up(dev, why);
 			return;
 		}
 	}

@@ -11,6 +11,8 @@
  * the device (DEVICE_NEEDS_RESET), never the process. Control lcore only.
  */
 
+#include "vring/vring.h"
+
 struct device;
 
 /** How long a buffer's address may be unmapped: hypervisors take all memory away and give it back at times. */
@@ -18,6 +20,8 @@ struct device;
 
 /** Look for faults that workers have flagged. */
 void device_fault_check(struct device *dev);
+/** The control queue was stopped for this. */
+void device_fault_control(struct device *dev, enum vring_error error);
 /** Memory was mapped: try rings that missed some again. */
 void device_fault_retry(struct device *dev);
 /** The device is being reset: nothing to retry. */

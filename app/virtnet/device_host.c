@@ -88,47 +88,49 @@ up_mem_map(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
 	return ret;
 }
 
-struct unmap {
-	struct device *dev;
-	uint64_t iova, len;
-	uint32_t client;
-};
-
-static struct unmap *
-unmap_create(struct device *dev, uint64_t iova, uint64_t len)
-{
-	struct unmap *u = malloc(sizeof(*u));
-
-	if (u == NULL)
-		rte_panic("out of memory\n");
-	*u = (struct unmap){.dev = dev, .iova = iova, .len = len, .client = dev->client};
-	return u;
-}
-
+/* Rings in the range have let go of it before the table changes: they hold addresses that no table can renew. */
 static void
 step_unmap(struct device *dev, void *arg)
 {
-	struct unmap *u = arg;
-
-	device_rings_stop_in(dev, u->iova, u->len);
-	free(u);
+	RTE_SET_USED(arg);
+	device_rings_stop_in(dev, dev->unmap_iova, dev->unmap_len);
+	dev->waits_for_memory = true;
+	dev->step_err = publish_memory(dev);
 }
+
+/* An answer for a client, if it is still the same. */
+struct unmap_answer {
+	struct device *dev;
+	uint32_t client;
+};
 
 static void
 unmap_answer(void *arg)
 {
-	struct unmap *u = arg;
+	struct unmap_answer *a = arg;
 
-	/* A client that has gone meanwhile is not waiting any more. */
-	if (u->client == u->dev->client)
-		device_answer_host(u->dev);
-	free(u);
+	if (a->client == a->dev->client && a->dev->emu != NULL)
+		device_answer_host(a->dev, 0);
+	free(a);
 }
 
-/*
- * The new table is in force at once; the answer waits until no worker can be using the old one. Rings in the range are
- * stopped first.
- */
+/* Only packets were in the range: the new table is in force at once, nobody uses the old one after a grace period. */
+static int
+unmap_buffers(struct device *dev)
+{
+	struct unmap_answer *a = malloc(sizeof(*a));
+	const int ret = a != NULL ? publish_memory(dev) : -ENOMEM;
+
+	if (ret < 0) {
+		free(a);
+		return ret;
+	}
+	a->dev = dev;
+	a->client = dev->client;
+	grace_call(dev->ctl->grace, unmap_answer, a);
+	return -EINPROGRESS;
+}
+
 static int
 up_mem_unmap(void *ctx, uint64_t iova, uint64_t len, bool all)
 {
@@ -144,21 +146,11 @@ up_mem_unmap(void *ctx, uint64_t iova, uint64_t len, bool all)
 		if (ret <= 0)
 			return ret < 0 ? ret : -ENOENT;
 	}
-	ret = publish_memory(dev);
-	if (ret < 0)
-		return ret;
-	if (dev->published && device_rings_use(dev, iova, len))
-		return device_quiesce(dev, step_unmap, unmap_create(dev, iova, len), true);
-	if (!dev->published) {
-		device_rings_stop_in(dev, iova, len);
-		return 0;
-	}
-	if (dev->ctrl.running && vring_uses(&dev->ctrl.ring, iova, len)) {
-		ctrl_vq_stop(dev);
-		dev->waits_for_memory = true;
-	}
-	grace_call(dev->ctl->grace, unmap_answer, unmap_create(dev, iova, len));
-	return -EINPROGRESS;
+	dev->unmap_iova = iova;
+	dev->unmap_len = len;
+	if (dev->pairs_are == PAIRS_WITH_WORKERS && !device_rings_use(dev, iova, len))
+		return unmap_buffers(dev);
+	return device_quiesce(dev, step_unmap, NULL, true);
 }
 
 static int
@@ -173,9 +165,9 @@ up_dma_enable(void *ctx, bool on)
 static void
 up_connected(void *ctx)
 {
-	const struct device *dev = ctx;
+	struct device *dev = ctx;
 
-	log_info("%s: host connected", dev->vuid);
+	log_limited(&dev->log_limit, LOG_LEVEL_INFO, "%s: host connected", dev->vuid);
 }
 
 void
@@ -200,7 +192,7 @@ up_disconnected(void *ctx)
 {
 	struct device *dev = ctx;
 
-	log_info("%s: host disconnected", dev->vuid);
+	log_limited(&dev->log_limit, LOG_LEVEL_INFO, "%s: host disconnected", dev->vuid);
 	dev->client++;
 	dev->warned_unshared = false;
 	device_host_gone(dev);

@@ -5,35 +5,13 @@
 /* Starting and stopping a device's rings. Nothing here is with a worker. */
 
 #include <errno.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <rte_malloc.h>
 
 #include "device_rings.h"
-
-static struct qpair *
-pair_create(struct device *dev, uint16_t index)
-{
-	struct qpair *qp = rte_zmalloc("qpair", sizeof(*qp), RTE_CACHE_LINE_SIZE);
-
-	if (qp == NULL)
-		return NULL;
-	qp->burst = vring_burst_select(virtio_dev_features(dev->vdev));
-	qp->sf = dev->sf;
-	qp->sf_ops = dev->sf->ops;
-	qp->pool = dev->ctl->pool;
-	qp->vdev = dev->vdev;
-	qp->index = index;
-	qp->dev = dev;
-	qp->sf_fd = -1;
-	for (int side = 0; side < QPAIR_SIDES; side++) {
-		qp->kick_fd[side] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		dev->emu->ops->set_kick(dev->emu, qpair_queue(qp, side), qp->kick_fd[side]);
-	}
-	atomic_init(&qp->rx_on, index < dev->state->pairs);
-	return qp;
-}
 
 static void
 pair_destroy(struct device *dev, struct qpair *qp)
@@ -48,24 +26,58 @@ pair_destroy(struct device *dev, struct qpair *qp)
 	rte_free(qp);
 }
 
-static int
-ring_start(struct device *dev, struct qpair *qp, enum qpair_side side)
+/* @return NULL without memory or descriptors */
+static struct qpair *
+pair_create(struct device *dev, uint16_t index)
 {
-	const uint16_t q = qpair_queue(qp, side);
-	const struct virtio_queue_state *qs = &virtio_dev_state(dev->vdev)->queue[q];
-	const struct vring_conf conf = {
+	struct qpair *qp = rte_zmalloc("qpair", sizeof(*qp), RTE_CACHE_LINE_SIZE);
+
+	if (qp == NULL)
+		return NULL;
+	qp->burst = vring_burst_select(virtio_dev_features(dev->vdev));
+	qp->sf = dev->sf;
+	qp->sf_ops = dev->sf->ops;
+	qp->pool = dev->ctl->pool;
+	qp->vdev = dev->vdev;
+	qp->index = index;
+	qp->sf_fd = -1;
+	atomic_init(&qp->rx_on, index < dev->state->pairs);
+	for (int side = 0; side < QPAIR_SIDES; side++)
+		qp->kick_fd[side] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (qp->kick_fd[QPAIR_RX] < 0 || qp->kick_fd[QPAIR_TX] < 0) {
+		pair_destroy(dev, qp);
+		return NULL;
+	}
+	for (int side = 0; side < QPAIR_SIDES; side++)
+		dev->emu->ops->set_kick(dev->emu, qpair_queue(qp, side), qp->kick_fd[side]);
+	return qp;
+}
+
+void
+device_ring_conf(const struct device *dev, uint16_t queue, struct vring_conf *conf)
+{
+	const struct virtio_queue_state *qs = &virtio_dev_state(dev->vdev)->queue[queue];
+
+	*conf = (struct vring_conf){
 		.size = qs->size,
 		.features = virtio_dev_features(dev->vdev),
 		.desc = qs->desc,
 		.driver = qs->driver,
 		.device = qs->device,
 		.hm = dev->hm,
-		.record = &dev->records[q],
+		.record = &dev->records[queue],
 	};
+}
+
+static int
+ring_start(struct device *dev, struct qpair *qp, enum qpair_side side)
+{
+	struct vring_conf conf;
 	int ret;
 
 	if (qp->run[side])
 		return 0;
+	device_ring_conf(dev, qpair_queue(qp, side), &conf);
 	ret = vring_start(&qp->ring[side], &conf);
 	qp->run[side] = ret == 0;
 	return ret;
@@ -92,7 +104,7 @@ device_rings_start(struct device *dev)
 				continue;
 			if (dev->pair[i] == NULL)
 				dev->pair[i] = pair_create(dev, i);
-			ret = dev->pair[i] != NULL ? ring_start(dev, dev->pair[i], side) : -ENOMEM;
+			ret = dev->pair[i] != NULL ? ring_start(dev, dev->pair[i], side) : -ENOBUFS;
 			if (ret < 0 && first == 0)
 				first = ret;
 		}
@@ -109,6 +121,20 @@ device_rings_stop(struct device *dev)
 			pair_destroy(dev, dev->pair[i]);
 			dev->pair[i] = NULL;
 		}
+}
+
+void
+device_ring_reset(struct device *dev, uint16_t queue)
+{
+	struct qpair *qp = queue / 2 < dev->conf.max_pairs ? dev->pair[queue / 2] : NULL;
+
+	if (dev->ctrl.running && dev->ctrl.queue == queue) {
+		ctrl_vq_stop(dev);
+	} else if (qp != NULL && qp->run[queue % 2]) {
+		vring_stop(&qp->ring[queue % 2]);
+		qp->run[queue % 2] = false;
+	}
+	memset(&dev->records[queue], 0, sizeof(dev->records[queue]));
 }
 
 void
@@ -130,6 +156,8 @@ device_rings_stop_in(struct device *dev, uint64_t iova, uint64_t len)
 bool
 device_rings_use(const struct device *dev, uint64_t iova, uint64_t len)
 {
+	if (dev->ctrl.running && vring_uses(&dev->ctrl.ring, iova, len))
+		return true;
 	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
 		for (int side = 0; dev->pair[i] != NULL && side < QPAIR_SIDES; side++)
 			if (dev->pair[i]->run[side] && vring_uses(&dev->pair[i]->ring[side], iova, len))

@@ -13,6 +13,9 @@
 
 #include "device.h"
 
+/** A virtqueue's ring as its registers have it. */
+void device_ring_conf(const struct device *dev, uint16_t queue, struct vring_conf *conf);
+
 /** The driver has enabled this virtqueue and is not resetting it. */
 bool device_queue_wanted(const struct device *dev, uint16_t queue);
 
@@ -25,10 +28,13 @@ int device_rings_start(struct device *dev);
 /** Stop all rings and free the pairs. Positions stay in the ring records. */
 void device_rings_stop(struct device *dev);
 
+/** Stop one ring and forget its positions (RING_RESET). */
+void device_ring_reset(struct device *dev, uint16_t queue);
+
 /** Stop the rings that live in a range of memory; device_rings_start() starts them again once there is memory. */
 void device_rings_stop_in(struct device *dev, uint64_t iova, uint64_t len);
 
-/** Does a running data ring live in this range of memory? */
+/** Does a running ring live in this range of memory? */
 bool device_rings_use(const struct device *dev, uint64_t iova, uint64_t len);
 
 #endif /* APP_DEVICE_RINGS_H */

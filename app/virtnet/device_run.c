@@ -19,6 +19,7 @@
 #include "device_fault.h"
 #include "device_rings.h"
 #include "device_run.h"
+#include "device_sf.h"
 #include "log.h"
 
 struct device_step {
@@ -35,7 +36,7 @@ withdraw(struct device *dev)
 		if (dev->pair[i] != NULL && dev->pair[i]->worker != NULL)
 			workers_remove(dev->ctl->workers, dev->pair[i]);
 	workers_publish(dev->ctl->workers);
-	dev->published = false;
+	dev->pairs_are = PAIRS_COMING_BACK;
 }
 
 static bool
@@ -52,7 +53,7 @@ device_resume(struct device *dev)
 {
 	int ret;
 
-	if (dev->published || !STAILQ_EMPTY(&dev->steps) || !may_run(dev))
+	if (dev->pairs_are != PAIRS_HERE || !may_run(dev))
 		return;
 	ret = device_rings_start(dev);
 	dev->waits_for_memory = ret == -EFAULT;
@@ -68,19 +69,20 @@ device_resume(struct device *dev)
 			log_err("%s: pair %u: no worker: %s", dev->vuid, i, strerror(-ret));
 	}
 	workers_publish(dev->ctl->workers);
-	dev->published = true;
+	dev->pairs_are = PAIRS_WITH_WORKERS;
+	ctrl_vq_wake(dev);
 }
 
 void
-device_answer_host(struct device *dev)
+device_answer_host(struct device *dev, int err)
 {
-	if (virtio_dev_op_pending(dev->vdev))
-		virtio_dev_op_done(dev->vdev);
-	if (dev->emu != NULL)
-		dev->emu->ops->op_done(dev->emu, 0);
+	dev->emu->ops->op_done(dev->emu, err);
 }
 
-/* The grace period is over. One answer after all steps: a device has one request under way. */
+/*
+ * The grace period is over. One answer after all steps: a device has one request under way. Registers take their final
+ * values before the pairs go out again, so that a queue that the driver has just enabled is started with the others.
+ */
 static void
 quiesced(void *arg)
 {
@@ -89,29 +91,37 @@ quiesced(void *arg)
 	bool answer = false;
 
 	while ((step = STAILQ_FIRST(&dev->steps)) != NULL) {
-		step->fn(dev, step->arg);
-		answer |= step->answer;
 		STAILQ_REMOVE_HEAD(&dev->steps, next);
+		/* A device that has been destroyed by a step has no host to do anything for. */
+		if (dev->emu != NULL)
+			step->fn(dev, step->arg);
+		answer |= step->answer;
 		free(step);
 	}
-	/* Registers first: a queue that the driver has just enabled is started with the others. */
+	dev->pairs_are = PAIRS_HERE;
+	if (dev->emu == NULL)
+		return;
 	if (answer && virtio_dev_op_pending(dev->vdev))
 		virtio_dev_op_done(dev->vdev);
 	device_resume(dev);
 	if (answer)
-		device_answer_host(dev);
+		device_answer_host(dev, dev->step_err);
+	dev->step_err = 0;
 }
 
 int
 device_quiesce(struct device *dev, void (*fn)(struct device *dev, void *arg), void *arg, bool answer)
 {
 	struct device_step *step;
-	bool first;
+	int err;
 
-	if (!dev->published && STAILQ_EMPTY(&dev->steps)) {
+	if (dev->pairs_are == PAIRS_HERE) {
 		fn(dev, arg);
-		device_resume(dev);
-		return 0;
+		if (dev->emu != NULL)
+			device_resume(dev);
+		err = dev->step_err;
+		dev->step_err = 0;
+		return err;
 	}
 	step = malloc(sizeof(*step));
 	if (step == NULL)
@@ -119,9 +129,8 @@ device_quiesce(struct device *dev, void (*fn)(struct device *dev, void *arg), vo
 	step->fn = fn;
 	step->arg = arg;
 	step->answer = answer;
-	first = STAILQ_EMPTY(&dev->steps);
 	STAILQ_INSERT_TAIL(&dev->steps, step, next);
-	if (first) {
+	if (dev->pairs_are == PAIRS_WITH_WORKERS) {
 		withdraw(dev);
 		grace_call(dev->ctl->grace, quiesced, dev);
 	}
@@ -135,94 +144,6 @@ device_step_nothing(struct device *dev, void *arg)
 	RTE_SET_USED(arg);
 }
 
-/* ---- number of pairs; the SF attaches its queues on the helper ---- */
-
-struct pairs_job {
-	struct device *dev;
-	struct sf *sf;
-	uint32_t run;
-	uint16_t pairs;
-	bool rx_csum;
-	int err;
-	void (*done)(struct device *dev, int err);
-};
-
-static void
-pairs_work(void *arg)
-{
-	struct pairs_job *job = arg;
-
-	job->err = job->sf->ops->set_queues(job->sf, job->pairs, job->rx_csum);
-}
-
-static void
-pairs_apply(struct device *dev, uint16_t pairs)
-{
-	dev->state->pairs = pairs;
-	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
-		int ret;
-
-		if (dev->pair[i] == NULL)
-			continue;
-		atomic_store(&dev->pair[i]->rx_on, i < pairs);
-		ret = workers_rx_changed(dev->pair[i]);
-		if (ret < 0)
-			log_err("%s: pair %u: cannot watch the SF's queue: %s", dev->vuid, i, strerror(-ret));
-	}
-}
-
-static void
-pairs_done(void *arg)
-{
-	struct pairs_job *job = arg;
-	struct device *dev = job->dev;
-
-	if (job->err < 0)
-		log_err("%s: SF %s: cannot set %u queue pairs: %s", dev->vuid, job->sf->rep, job->pairs,
-			strerror(-job->err));
-	if (job->run == dev->run && job->done != NULL) {
-		/* A failed change keeps the former number. */
-		pairs_apply(dev, job->err == 0 ? job->pairs : dev->state->pairs);
-		job->done(dev, job->err);
-	}
-	free(job);
-}
-
-static struct pairs_job *
-pairs_job(struct device *dev, uint16_t pairs, void (*done)(struct device *dev, int err))
-{
-	struct pairs_job *job = calloc(1, sizeof(*job));
-
-	if (job == NULL)
-		rte_panic("out of memory\n");
-	job->dev = dev;
-	job->sf = dev->sf;
-	job->run = dev->run;
-	job->pairs = pairs;
-	job->rx_csum = virtio_has(virtio_dev_features(dev->vdev), VIRTIO_NET_F_GUEST_CSUM);
-	job->done = done;
-	return job;
-}
-
-static void
-pairs_after_grace(void *arg)
-{
-	struct pairs_job *job = arg;
-
-	helper_run(job->dev->ctl->helper, pairs_work, pairs_done, job);
-}
-
-/* Pairs above the new number stop receiving before the SF takes their queues away. */
-void
-device_set_pairs(struct device *dev, uint16_t pairs, void (*done)(struct device *dev, int err))
-{
-	for (uint16_t i = pairs; i < dev->conf.max_pairs; i++)
-		if (dev->pair[i] != NULL)
-			atomic_store(&dev->pair[i]->rx_on, false);
-	dev->sf_pairs = pairs;
-	grace_call(dev->ctl->grace, pairs_after_grace, pairs_job(dev, pairs, done));
-}
-
 void
 device_stop(struct device *dev)
 {
@@ -234,8 +155,6 @@ device_stop(struct device *dev)
 	dev->state->pairs = 1;
 	dev->waits_for_memory = false;
 	dev->run++;
-	if (dev->sf_pairs > 0)
-		helper_run(dev->ctl->helper, pairs_work, pairs_done, pairs_job(dev, 0, NULL));
-	dev->sf_pairs = 0;
+	device_sf_stop(dev);
 	dev->started = false;
 }

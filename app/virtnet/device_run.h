@@ -22,8 +22,10 @@ extern const struct emu_upcalls device_emu_upcalls;
  * Withdraw the device's pairs from workers, then run fn(dev, arg) and, if it left the device started, publish them
  * again. With nothing published fn runs at once.
  *
+ * fn may set dev->step_err to fail the message that it is done for.
+ *
  * @param answer  fn's end also ends the register write or message that waits for it
- * @return 0 done; -EINPROGRESS
+ * @return 0 done; -EINPROGRESS; what fn said
  */
 int device_quiesce(struct device *dev, void (*fn)(struct device *dev, void *arg), void *arg, bool answer);
 
@@ -33,11 +35,8 @@ void device_step_nothing(struct device *dev, void *arg);
 /** Publish the pairs whose rings can run, if the device is started and may do DMA. Rings without memory wait for it. */
 void device_resume(struct device *dev);
 
-/** The register write or message that waits for the device is done. */
-void device_answer_host(struct device *dev);
-
-/** Change the number of pairs that receive; `done` is called later with 0 or -errno unless the device is reset. */
-void device_set_pairs(struct device *dev, uint16_t pairs, void (*done)(struct device *dev, int err));
+/** The message that waits for the device is done. */
+void device_answer_host(struct device *dev, int err);
 
 /** Stop all rings and take the SF's queues back. For fn of device_quiesce(). */
 void device_stop(struct device *dev);

@@ -11,6 +11,7 @@
 
 #include "device_rings.h"
 #include "device_run.h"
+#include "device_sf.h"
 #include "log.h"
 
 static int
@@ -22,19 +23,23 @@ op_features_ok(void *ctx, uint64_t features)
 }
 
 static void
-started(struct device *dev, int err)
+started(struct device *dev, int err, uint32_t token)
 {
+	RTE_SET_USED(token);
 	if (err < 0) {
 		virtio_dev_needs_reset(dev->vdev);
 		return;
 	}
 	dev->started = true;
 	device_resume(dev);
-	log_info("%s: driver is up, features 0x%" PRIx64 ", %u queue pairs", dev->vuid,
+	log_limited(&dev->log_limit, LOG_LEVEL_INFO, "%s: driver is up, features 0x%" PRIx64 ", %u queue pairs", dev->vuid,
 		virtio_dev_features(dev->vdev), dev->state->pairs);
 }
 
-/* Rings are tried at once, so that nonsense is answered at once; they run when the SF is ready. */
+/*
+ * Rings are tried at once, so that nonsense is answered at once; they run when the SF is ready. Without bus mastering
+ * nothing in the host's memory may be touched yet.
+ */
 static int
 op_driver_ok(void *ctx)
 {
@@ -43,13 +48,15 @@ op_driver_ok(void *ctx)
 
 	dev->run++;
 	dev->state->pairs = 1;
-	ret = hostmem_lost(dev->hm) ? -EFAULT : device_rings_start(dev);
+	ret = hostmem_lost(dev->hm) ? -EFAULT : 0;
+	if (ret == 0 && dev->dma_on)
+		ret = device_rings_start(dev);
 	if (ret < 0) {
-		log_err("%s: driver set up a queue that cannot work: %s", dev->vuid, strerror(-ret));
+		log_limited(&dev->log_limit, LOG_LEVEL_ERR, "%s: driver set up a queue that cannot work: %s", dev->vuid, strerror(-ret));
 		device_rings_stop(dev);
 		return ret;
 	}
-	device_set_pairs(dev, 1, started);
+	device_sf_set_pairs(dev, 1, started, 0);
 	return 0;
 }
 
@@ -76,19 +83,7 @@ op_queue_enable(void *ctx, uint16_t queue)
 static void
 step_queue_reset(struct device *dev, void *arg)
 {
-	const uint16_t q = (uint16_t)(uintptr_t)arg;
-	struct qpair *qp;
-
-	if (q == virtio_net_ctrl_queue(virtio_dev_state(dev->vdev))) {
-		ctrl_vq_stop(dev);
-	} else {
-		qp = dev->pair[q / 2];
-		if (qp != NULL && qp->run[q % 2]) {
-			vring_stop(&qp->ring[q % 2]);
-			qp->run[q % 2] = false;
-		}
-	}
-	memset(&dev->records[q], 0, sizeof(dev->records[q]));
+	device_ring_reset(dev, (uint16_t)(uintptr_t)arg);
 }
 
 static int
@@ -103,8 +98,8 @@ op_notify(void *ctx, uint16_t queue)
 	const struct device *dev = ctx;
 	int fd = -1;
 
-	if (queue == virtio_net_ctrl_queue(virtio_dev_state(dev->vdev)))
-		fd = dev->ctrl.running ? dev->ctrl.kick_fd : -1;
+	if (dev->ctrl.running && queue == dev->ctrl.queue)
+		fd = dev->ctrl.kick_fd;
 	else if (queue / 2 < dev->conf.max_pairs && dev->pair[queue / 2] != NULL)
 		fd = dev->pair[queue / 2]->kick_fd[queue % 2];
 	if (fd >= 0)

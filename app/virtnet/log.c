@@ -4,11 +4,13 @@
 
 /* Log lines on stderr, DPDK's included. */
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_log.h>
@@ -25,6 +27,7 @@ static const char *const level_name[] = {"ERR", "INFO", "DEBUG"};
 static void
 log_line(const char *text)
 {
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
 	char line[LOG_LINE_MAX + 64];
 	int len;
 
@@ -32,6 +35,9 @@ log_line(const char *text)
 		len = snprintf(line, sizeof(line), "%s\n", text);
 	else
 		len = snprintf(line, sizeof(line), "virtio-net-controller[%d]: %s\n", (int)getpid(), text);
+	/* A reader that does not read loses lines; nobody waits for it. */
+	if (poll(&out, 1, 0) != 1)
+		return;
 	/* One write per line: lines of several threads do not mix. */
 	if (write(STDERR_FILENO, line, (size_t)len) < 0)
 		return;
@@ -51,6 +57,31 @@ log_write(enum log_level level, const char *file, int line, const char *func, co
 	vsnprintf(text + at, sizeof(text) - at, fmt, ap);
 	va_end(ap);
 	log_line(text);
+}
+
+bool
+log_limit_pass(struct log_limit *limit)
+{
+	struct timespec ts;
+	uint64_t now_ms;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	now_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	if (now_ms - limit->last_ms >= 1000) {
+		const uint64_t back = (now_ms - limit->last_ms) / 1000;
+
+		limit->used -= back < limit->used ? (unsigned int)back : limit->used;
+		limit->last_ms = now_ms;
+	}
+	if (limit->used >= LOG_LIMIT_BURST) {
+		limit->left_out++;
+		return false;
+	}
+	limit->used++;
+	if (limit->left_out > 0)
+		log_info("%u more lines about the same device left out", limit->left_out);
+	limit->left_out = 0;
+	return true;
 }
 
 static enum log_level

@@ -12,6 +12,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
 	LOG_LEVEL_ERR,
@@ -27,6 +28,27 @@ bool log_level_parse(const char *name, enum log_level *level);
 
 void log_write(enum log_level level, const char *file, int line, const char *func, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/**
+ * Lines that a host can cause as often as it likes: LOG_LIMIT_BURST at once, then one a second; those left out are
+ * counted and told of with the next. Single-threaded, zero-initialised.
+ */
+struct log_limit {
+	uint64_t last_ms;
+	unsigned int used;
+	unsigned int left_out;
+};
+
+#define LOG_LIMIT_BURST 10u
+
+/** May a line be written now? */
+bool log_limit_pass(struct log_limit *limit);
+
+#define log_limited(limit, level, ...)                                                             \
+	do {                                                                                       \
+		if (log_limit_pass(limit))                                                         \
+			LOG_AT(level, __VA_ARGS__);                                                \
+	} while (0)
 
 #define LOG_AT(level, ...) log_write(level, __FILE_NAME__, __LINE__, __func__, __VA_ARGS__)
 #define log_err(...)	   LOG_AT(LOG_LEVEL_ERR, __VA_ARGS__)

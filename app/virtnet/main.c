@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <rte_common.h>
@@ -169,6 +170,18 @@ start_eal(int argc, char **argv)
 	return ret < 0 ? -rte_errno : 0;
 }
 
+/* A device takes some 25 descriptors with four queue pairs; the usual soft limit is for small programs. */
+static void
+raise_fd_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
 static int
 load_config(struct config *cfg, const struct options *opts)
 {
@@ -207,6 +220,7 @@ main(int argc, char **argv)
 	log_init();
 	if (load_config(&controller.cfg, &opts) < 0)
 		return EXIT_FAILURE;
+	raise_fd_limit();
 	ret = start_eal(eal_argc, argv);
 	if (ret < 0) {
 		log_err("EAL cannot start: %s%s", strerror(-ret),

@@ -20,7 +20,6 @@
 #include "virtio/virtio.h"
 #include "vring/vring.h"
 
-struct device;
 struct worker;
 
 /** The two things a worker polls of a pair. */
@@ -51,7 +50,6 @@ struct qpair {
 	/* the control lcore's own */
 	int kick_fd[QPAIR_SIDES];
 	int sf_fd;
-	struct device *dev;
 	struct worker *worker;
 } __rte_cache_aligned;
 

@@ -186,6 +186,7 @@ poll_round(struct worker *w)
 			if (now - it.qp->last_work[it.side] > w->idle_cycles) {
 				signal_fault(w, it.qp);
 				if (qpair_idle(it.qp, it.side)) {
+					signal_fault(w, it.qp); /* its last look may have found one */
 					it.qp->active[it.side] = false;
 					w->now = now;
 					continue;
@@ -224,21 +225,19 @@ worker_main(void *arg)
 
 /* ---- control lcore ---- */
 
-static void
-snapshot_free(void *arg)
-{
-	rte_free(arg);
-}
-
 static struct snapshot *
 snapshot_make(struct worker *w)
 {
+	struct snapshot *s;
 	const size_t pairs = w->n * sizeof(struct qpair *);
 	const size_t items = w->n * QPAIR_SIDES * sizeof(struct poll_item);
-	struct snapshot *s = rte_zmalloc("snapshot", sizeof(*s) + pairs + items, RTE_CACHE_LINE_SIZE);
+	const size_t size = RTE_ALIGN_CEIL(sizeof(*s) + pairs + items, RTE_CACHE_LINE_SIZE);
 
+	/* Not from EAL's heap, which is small without hugepages: without a list nothing can be taken away any more. */
+	s = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
 	if (s == NULL)
 		rte_panic("out of memory\n");
+	memset(s, 0, size);
 	s->seq = ++w->seq;
 	s->n = w->n;
 	s->pair = (struct qpair **)(s + 1);
@@ -324,7 +323,7 @@ workers_destroy(struct workers *ws)
 		struct worker *w = &ws->worker[i];
 
 		rte_rcu_qsbr_thread_unregister(ws->qsbr, w->id);
-		rte_free(atomic_load(&w->published));
+		free(atomic_load(&w->published));
 		free(w->pair);
 		close(w->epoll_fd);
 		close(w->wake_fd);
@@ -437,7 +436,7 @@ workers_publish(struct workers *ws)
 			continue;
 		w->changed = false;
 		old = atomic_exchange(&w->published, snapshot_make(w));
-		grace_call(ws->grace, snapshot_free, old);
+		grace_call(ws->grace, free, old);
 		(void)eventfd_write(w->wake_fd, 1);
 	}
 }
