@@ -7,8 +7,8 @@
 
 /**
  * @file
- * The commands: one table of names, parameters, help, reply shape and handlers. Parameter checks, the telemetry
- * endpoints and the schema that virtnet.py works with are made from it.
+ * The commands: one table of names, parameters, help, reply shape and handlers. Parameter checks,
+ * the telemetry endpoints and the schema that virtnet.py works with are made from it.
  */
 
 #include <stdbool.h>

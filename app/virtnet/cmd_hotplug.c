@@ -15,7 +15,7 @@
 #include "virtio/features.h"
 
 /* An answer's particulars. */
-#define DETAIL_LEN 256
+#define DETAIL_LEN     256
 
 #define MTU_MIN	       68 /* RFC 791 */
 #define MAC_LEN	       17 /* "00:11:22:33:44:55" */
@@ -32,7 +32,8 @@ parse_mac(const char *text, struct rte_ether_addr *mac, char *detail)
 }
 
 static int
-parse_port(const struct controller *c, const struct request *req, struct device_conf *conf, char *detail)
+parse_port(const struct controller *c, const struct request *req, struct device_conf *conf,
+	char *detail)
 {
 	const char *name = request_arg(req, "ib_device")->str;
 	const uint64_t mtu = request_arg(req, "mtu")->num;
@@ -43,7 +44,8 @@ parse_port(const struct controller *c, const struct request *req, struct device_
 		return VN_ERR_PORT_NOT_FOUND;
 	}
 	if (mtu < MTU_MIN || mtu > conf->port->mtu) {
-		snprintf(detail, DETAIL_LEN, "%" PRIu64 " is out of range (%u..%" PRIu64 ", the MTU of %.32s)", mtu,
+		snprintf(detail, DETAIL_LEN,
+			"%" PRIu64 " is out of range (%u..%" PRIu64 ", the MTU of %.32s)", mtu,
 			MTU_MIN, conf->port->mtu, name);
 		return VN_ERR_MTU_INVALID;
 	}
@@ -52,13 +54,15 @@ parse_port(const struct controller *c, const struct request *req, struct device_
 }
 
 static int
-parse_queues(const struct controller *c, const struct request *req, struct device_conf *conf, char *detail)
+parse_queues(const struct controller *c, const struct request *req, struct device_conf *conf,
+	char *detail)
 {
 	const struct request_arg *pairs = request_arg(req, "max_queue_pairs");
 	const uint64_t size = request_arg(req, "max_queue_size")->num;
 	/* A vector for each virtqueue and one for configuration changes. */
 	const uint64_t max_queues = RTE_MIN(c->cfg.num_msix - 1, (uint64_t)VIRTIO_MAX_QUEUES - 1);
-	const uint64_t queues = pairs->given ? pairs->num * 2 + 1 : request_arg(req, "max_queues")->num;
+	const uint64_t queues =
+		pairs->given ? pairs->num * 2 + 1 : request_arg(req, "max_queues")->num;
 
 	if (queues < 3 || queues > max_queues) {
 		snprintf(detail, DETAIL_LEN,
@@ -71,8 +75,8 @@ parse_queues(const struct controller *c, const struct request *req, struct devic
 	if (size < QUEUE_SIZE_MIN || (size & (size - 1)) != 0)
 		return VN_ERR_QUEUE_SIZE_RULE;
 	if (size > QUEUE_SIZE_MAX) {
-		snprintf(detail, DETAIL_LEN, "%" PRIu64 " is out of range (%u..%u)", size, QUEUE_SIZE_MIN,
-			QUEUE_SIZE_MAX);
+		snprintf(detail, DETAIL_LEN, "%" PRIu64 " is out of range (%u..%u)", size,
+			QUEUE_SIZE_MIN, QUEUE_SIZE_MAX);
 		return VN_ERR_QUEUE_SIZE_INVALID;
 	}
 	conf->max_queue_size = size;
@@ -86,13 +90,16 @@ parse_features(const struct request *req, struct device_conf *conf, char *detail
 	const uint64_t unknown = arg->num & ~virtio_net_supported_features();
 	unsigned int needs, missing;
 
-	conf->features = (arg->given ? arg->num : virtio_net_default_features()) | virtio_net_required_features();
+	conf->features = (arg->given ? arg->num : virtio_net_default_features()) |
+			 virtio_net_required_features();
 	if (unknown != 0) {
-		snprintf(detail, DETAIL_LEN, "0x%" PRIx64 " is not supported, see supported_features of list", unknown);
+		snprintf(detail, DETAIL_LEN,
+			"0x%" PRIx64 " is not supported, see supported_features of list", unknown);
 		return VN_ERR_FEATURE_VALIDATE;
 	}
 	if (virtio_net_check_features(conf->features, &needs, &missing) < 0) {
-		snprintf(detail, DETAIL_LEN, "%s needs %s", virtio_feature_name(needs), virtio_feature_name(missing));
+		snprintf(detail, DETAIL_LEN, "%s needs %s", virtio_feature_name(needs),
+			virtio_feature_name(missing));
 		return VN_ERR_FEATURE_VALIDATE;
 	}
 	return 0;
@@ -114,7 +121,8 @@ parse_sf_num(const struct request *req, struct device_conf *conf, char *detail)
 }
 
 static int
-parse_host(const struct controller *c, const struct request *req, struct device_conf *conf, char *detail)
+parse_host(const struct controller *c, const struct request *req, struct device_conf *conf,
+	char *detail)
 {
 	const struct request_arg *arg = request_arg(req, "host");
 	size_t at;
@@ -124,21 +132,25 @@ parse_host(const struct controller *c, const struct request *req, struct device_
 			conf->host = i;
 			return 0;
 		}
-	at = snprintf(detail, DETAIL_LEN, arg->given ? "host %.32s is none of: " : "which host%.0s? --host takes one of: ",
+	at = snprintf(detail, DETAIL_LEN,
+		arg->given ? "host %.32s is none of: " : "which host%.0s? --host takes one of: ",
 		arg->str);
 	for (unsigned int i = 0; i < c->cfg.n_hosts && at < DETAIL_LEN; i++)
-		at += snprintf(detail + at, DETAIL_LEN - at, "%s%s", i ? ", " : "", c->cfg.host[i].name);
+		at += snprintf(
+			detail + at, DETAIL_LEN - at, "%s%s", i ? ", " : "", c->cfg.host[i].name);
 	return -EINVAL;
 }
 
 static int
-parse_hotplug(const struct controller *c, const struct request *req, struct device_conf *conf, char *detail)
+parse_hotplug(const struct controller *c, const struct request *req, struct device_conf *conf,
+	char *detail)
 {
 	int ret = parse_port(c, req, conf, detail);
 
 	conf->intx_only = request_arg(req, "intx")->given;
 	if (ret == 0 && request_arg(req, "legacy")->given) {
-		snprintf(detail, DETAIL_LEN, "transitional devices (legacy) are not available over %s",
+		snprintf(detail, DETAIL_LEN,
+			"transitional devices (legacy) are not available over %s",
 			c->emu_ops->name);
 		ret = VN_ERR_OPT_NOT_SUPPORTED;
 	}
@@ -201,7 +213,8 @@ void
 cmd_unplug(struct controller *c, struct request *req)
 {
 	const struct request_arg *pf = request_arg(req, "id");
-	struct device *dev = pf->given ? device_find_pf(c, pf->num) : device_find_vuid(c, request_arg(req, "vuid")->str);
+	struct device *dev = pf->given ? device_find_pf(c, pf->num)
+				       : device_find_vuid(c, request_arg(req, "vuid")->str);
 	int ret;
 
 	if (dev == NULL) {

@@ -5,8 +5,8 @@
 /*
  * Commands list and query, in pages that fit a telemetry reply.
  *
- * A cursor is pf_id << 16 | (0: the device, n + 1: its queue n). Pages carry the generation of the device list: a client
- * that sees it change starts again.
+ * A cursor is pf_id << 16 | (0: the device, n + 1: its queue n). Pages carry the generation of the
+ * device list: a client that sees it change starts again.
  */
 
 #include <errno.h>
@@ -18,8 +18,9 @@
 #include "errors.h"
 #include "show.h"
 
-/* Of telemetry's 16 KiB; the rest is for the frame. Entries are then far fewer than a dictionary's 256. */
-#define PAGE_BYTES 15000
+/* Of telemetry's 16 KiB; the rest is for the frame. Entries are then far fewer than a dictionary's
+ * 256. */
+#define PAGE_BYTES	    15000
 
 #define CURSOR(pf_id, item) ((uint64_t)(pf_id) << 16 | (item))
 
@@ -96,7 +97,7 @@ cmd_list(struct controller *c, struct request *req)
 		pg.bytes += text_size(controller);
 		json_object_set_new(pg.out, "controller", controller);
 	}
-	TAILQ_FOREACH(dev, &c->devices, next)
+	TAILQ_FOREACH (dev, &c->devices, next)
 		if (shown(dev) && CURSOR(dev->pf_id, 0) >= req->at &&
 			!page_add(&pg, "device", show_device(dev, false), CURSOR(dev->pf_id, 0)))
 			break;
@@ -138,7 +139,8 @@ selected(struct controller *c, struct request *req)
 {
 	const struct request_arg *pf = request_arg(req, "pf");
 	const struct request_arg *queue = request_arg(req, "queue_id");
-	struct device *dev = pf->given ? device_find_pf(c, pf->num) : device_find_vuid(c, request_arg(req, "vuid")->str);
+	struct device *dev = pf->given ? device_find_pf(c, pf->num)
+				       : device_find_vuid(c, request_arg(req, "vuid")->str);
 
 	if (dev == NULL || !shown(dev) || request_arg(req, "vf")->given) {
 		request_fail(req, VN_ERR_DEV_NOT_FOUND, NULL);
@@ -165,7 +167,7 @@ clear_stats(struct controller *c, struct device *one)
 {
 	struct device *dev;
 
-	TAILQ_FOREACH(dev, &c->devices, next)
+	TAILQ_FOREACH (dev, &c->devices, next)
 		if (shown(dev) && (one == NULL || one == dev))
 			(void)device_quiesce(dev, step_clear, NULL, false);
 }
@@ -194,7 +196,7 @@ cmd_query(struct controller *c, struct request *req)
 		page_end(&pg);
 		return;
 	}
-	TAILQ_FOREACH(dev, &c->devices, next)
+	TAILQ_FOREACH (dev, &c->devices, next)
 		if (shown(dev) && CURSOR(dev->pf_id + 1u, 0) > req->at && !query_device(&pg, dev))
 			break;
 	page_end(&pg);

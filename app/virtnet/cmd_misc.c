@@ -71,8 +71,9 @@ version_done(void *arg)
 {
 	struct version_job *job = arg;
 
-	job->req->reply = json_pack("{s:{s:s}, s:{s:s}}", "item_0", "original_controller", "v" VIRTNET_VERSION,
-		"item_1", "destination_controller", job->installed[0] != '\0' ? job->installed : "unknown");
+	job->req->reply = json_pack("{s:{s:s}, s:{s:s}}", "item_0", "original_controller",
+		"v" VIRTNET_VERSION, "item_1", "destination_controller",
+		job->installed[0] != '\0' ? job->installed : "unknown");
 	request_done(job->req);
 	free(job);
 }
@@ -151,9 +152,10 @@ cmd_workers(struct controller *c, struct request *req)
 		workers_stats(c->workers, i, &st);
 		snprintf(key, sizeof(key), "lcore_%u", st.lcore);
 		json_object_set_new(req->reply, key,
-			json_pack("{s:I, s:I, s:I, s:I, s:I}", "queue_pairs", (json_int_t)st.pairs, "busy_cycles",
-				(json_int_t)st.busy_cycles, "poll_cycles", (json_int_t)st.poll_cycles, "sleeps",
-				(json_int_t)st.sleeps, "packets", (json_int_t)st.packets));
+			json_pack("{s:I, s:I, s:I, s:I, s:I}", "queue_pairs", (json_int_t)st.pairs,
+				"busy_cycles", (json_int_t)st.busy_cycles, "poll_cycles",
+				(json_int_t)st.poll_cycles, "sleeps", (json_int_t)st.sleeps,
+				"packets", (json_int_t)st.packets));
 	}
 	request_done(req);
 }

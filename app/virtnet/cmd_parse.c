@@ -49,7 +49,8 @@ static int
 parse_value(const struct cmd_param *p, const char *text, struct request_arg *arg, struct parse *ps)
 {
 	if (strlen(text) >= sizeof(arg->str)) {
-		snprintf(ps->err, ps->err_len, "%s: longer than %zu characters", p->key, sizeof(arg->str) - 1);
+		snprintf(ps->err, ps->err_len, "%s: longer than %zu characters", p->key,
+			sizeof(arg->str) - 1);
 		return -EINVAL;
 	}
 	strcpy(arg->str, text);
@@ -68,8 +69,9 @@ parse_value(const struct cmd_param *p, const char *text, struct request_arg *arg
 			return -EINVAL;
 		}
 		if (arg->num < p->min || arg->num > p->max) {
-			snprintf(ps->err, ps->err_len, "%s: %s is out of range (%" PRIu64 "..%" PRIu64 ")", p->key,
-				text, p->min, p->max);
+			snprintf(ps->err, ps->err_len,
+				"%s: %s is out of range (%" PRIu64 "..%" PRIu64 ")", p->key, text,
+				p->min, p->max);
 			return -EINVAL;
 		}
 		break;
@@ -135,20 +137,23 @@ check_presence(const struct parse *ps)
 	char list[128];
 
 	for (unsigned int i = 0; p[i].key != NULL; i++) {
-		const unsigned int n =
-			p[i].exclusive != NULL ? count_group(req, p[i].exclusive, list, sizeof(list)) : req->arg[i].given;
+		const unsigned int n = p[i].exclusive != NULL ? count_group(req, p[i].exclusive,
+									list, sizeof(list))
+							      : req->arg[i].given;
 
 		if (p[i].exclusive != NULL && n > 1) {
 			snprintf(ps->err, ps->err_len, "only one of %s can be given", list);
 			return -EINVAL;
 		}
 		if (p[i].required && n == 0) {
-			snprintf(ps->err, ps->err_len, p[i].exclusive != NULL ? "one of %s is required" : "%s is required",
+			snprintf(ps->err, ps->err_len,
+				p[i].exclusive != NULL ? "one of %s is required" : "%s is required",
 				p[i].exclusive != NULL ? list : p[i].key);
 			return -EINVAL;
 		}
 		if (p[i].with != NULL && req->arg[i].given && !request_arg(req, p[i].with)->given) {
-			snprintf(ps->err, ps->err_len, "%s is given without %s", p[i].key, p[i].with);
+			snprintf(ps->err, ps->err_len, "%s is given without %s", p[i].key,
+				p[i].with);
 			return -EINVAL;
 		}
 	}

@@ -13,45 +13,105 @@
 #define SLOW_MS	 60000
 #define QUICK_MS 10000
 
-#define U64_MAX UINT64_MAX
+#define U64_MAX	 UINT64_MAX
 
 /* Device selectors: one of pf (with vf), vuid, all. */
-#define PARAM_PF(must)                                                                                            \
-	{.key = "pf", .abbr = "p", .type = PARAM_UINT, .metavar = "PF", .max = 65535, .required = must,           \
-		.exclusive = "device", .help = "id of the PF"}
-#define PARAM_VUID(must)                                                                                          \
-	{.key = "vuid", .abbr = "u", .type = PARAM_STRING, .metavar = "VUID", .required = must,                   \
-		.exclusive = "device", .help = "VUID of the device"}
+#define PARAM_PF(must)                                                                             \
+	{                                                                                          \
+		.key = "pf", .abbr = "p", .type = PARAM_UINT, .metavar = "PF", .max = 65535,       \
+		.required = must, .exclusive = "device", .help = "id of the PF"                    \
+	}
+#define PARAM_VUID(must)                                                                           \
+	{                                                                                          \
+		.key = "vuid", .abbr = "u", .type = PARAM_STRING, .metavar = "VUID",               \
+		.required = must, .exclusive = "device", .help = "VUID of the device"              \
+	}
 
 static const struct cmd_param hotplug_params[] = {
-	{.key = "ib_device", .abbr = "i", .type = PARAM_STRING, .metavar = "IB_DEVICE", .required = true,
+	{.key = "ib_device",
+		.abbr = "i",
+		.type = PARAM_STRING,
+		.metavar = "IB_DEVICE",
+		.required = true,
 		.help = "RDMA device of the port, e.g. mlx5_0"},
-	{.key = "features", .abbr = "f", .type = PARAM_HEX, .metavar = "FEATURES", .max = U64_MAX,
+	{.key = "features",
+		.abbr = "f",
+		.type = PARAM_HEX,
+		.metavar = "FEATURES",
+		.max = U64_MAX,
 		.help = "feature bits to enable; some are on anyway"},
-	{.key = "mac", .abbr = "m", .type = PARAM_MAC, .metavar = "MAC", .required = true, .help = "MAC address"},
-	{.key = "mtu", .abbr = "t", .type = PARAM_UINT, .metavar = "MTU", .max = 65535, .required = true,
+	{.key = "mac",
+		.abbr = "m",
+		.type = PARAM_MAC,
+		.metavar = "MAC",
+		.required = true,
+		.help = "MAC address"},
+	{.key = "mtu",
+		.abbr = "t",
+		.type = PARAM_UINT,
+		.metavar = "MTU",
+		.max = 65535,
+		.required = true,
 		.help = "MTU, not larger than the uplink's"},
-	{.key = "max_queues", .abbr = "n", .type = PARAM_UINT, .metavar = "MAX_QUEUES", .max = 65535, .required = true,
-		.exclusive = "queues", .help = "max virtqueues: RX, TX and control counted one by one"},
-	{.key = "max_queue_pairs", .abbr = "qp", .type = PARAM_UINT, .metavar = "MAX_QUEUE_PAIRS", .max = 65535,
-		.required = true, .exclusive = "queues", .help = "max pairs of data virtqueues"},
-	{.key = "max_queue_size", .abbr = "s", .type = PARAM_UINT, .metavar = "MAX_QUEUE_SIZE", .max = 1u << 20,
-		.required = true, .help = "virtqueue depth, a power of two from 4 to 32768"},
-	{.key = "sf_num", .abbr = "u", .type = PARAM_UINT, .metavar = "SF_NUM", .max = UINT32_MAX,
+	{.key = "max_queues",
+		.abbr = "n",
+		.type = PARAM_UINT,
+		.metavar = "MAX_QUEUES",
+		.max = 65535,
+		.required = true,
+		.exclusive = "queues",
+		.help = "max virtqueues: RX, TX and control counted one by one"},
+	{.key = "max_queue_pairs",
+		.abbr = "qp",
+		.type = PARAM_UINT,
+		.metavar = "MAX_QUEUE_PAIRS",
+		.max = 65535,
+		.required = true,
+		.exclusive = "queues",
+		.help = "max pairs of data virtqueues"},
+	{.key = "max_queue_size",
+		.abbr = "s",
+		.type = PARAM_UINT,
+		.metavar = "MAX_QUEUE_SIZE",
+		.max = 1u << 20,
+		.required = true,
+		.help = "virtqueue depth, a power of two from 4 to 32768"},
+	{.key = "sf_num",
+		.abbr = "u",
+		.type = PARAM_UINT,
+		.metavar = "SF_NUM",
+		.max = UINT32_MAX,
 		.help = "SF number, 2000-2999; default: the first free one"},
-	{.key = "legacy", .abbr = "l", .type = PARAM_FLAG, .help = "create a transitional (legacy) device"},
-	{.key = "host", .type = PARAM_STRING, .metavar = "HOST", .extension = true,
+	{.key = "legacy",
+		.abbr = "l",
+		.type = PARAM_FLAG,
+		.help = "create a transitional (legacy) device"},
+	{.key = "host",
+		.type = PARAM_STRING,
+		.metavar = "HOST",
+		.extension = true,
 		.help = "host to plug into (platform.hosts); default: the only one"},
-	{.key = "intx", .type = PARAM_FLAG, .extension = true,
+	{.key = "intx",
+		.type = PARAM_FLAG,
+		.extension = true,
 		.help = "no MSI-X: for QEMU versions that abort when an MSI-X device is unplugged"},
 	{0},
 };
 
 static const struct cmd_param unplug_params[] = {
-	{.key = "id", .option = "pf", .abbr = "p", .type = PARAM_UINT, .metavar = "PF", .max = 65535, .required = true,
-		.exclusive = "device", .help = "id of the PF"},
+	{.key = "id",
+		.option = "pf",
+		.abbr = "p",
+		.type = PARAM_UINT,
+		.metavar = "PF",
+		.max = 65535,
+		.required = true,
+		.exclusive = "device",
+		.help = "id of the PF"},
 	PARAM_VUID(true),
-	{.key = "force", .type = PARAM_FLAG, .extension = true,
+	{.key = "force",
+		.type = PARAM_FLAG,
+		.extension = true,
 		.help = "even if a client is connected or the host is known to crash"},
 	{0},
 };
@@ -61,28 +121,65 @@ static const struct cmd_param list_params[] = {
 };
 
 static const struct cmd_param query_params[] = {
-	{.key = "all", .abbr = "a", .type = PARAM_FLAG, .required = true, .exclusive = "device", .echo_always = true,
+	{.key = "all",
+		.abbr = "a",
+		.type = PARAM_FLAG,
+		.required = true,
+		.exclusive = "device",
+		.echo_always = true,
 		.help = "all devices; slow with many"},
-	{.key = "vf", .abbr = "v", .type = PARAM_UINT, .metavar = "VF", .max = 65535, .with = "pf", .help = "id of the VF"},
+	{.key = "vf",
+		.abbr = "v",
+		.type = PARAM_UINT,
+		.metavar = "VF",
+		.max = 65535,
+		.with = "pf",
+		.help = "id of the VF"},
 	PARAM_PF(true),
 	PARAM_VUID(true),
-	{.key = "queue_id", .abbr = "q", .type = PARAM_UINT, .metavar = "QUEUE_ID", .max = 65535,
+	{.key = "queue_id",
+		.abbr = "q",
+		.type = PARAM_UINT,
+		.metavar = "QUEUE_ID",
+		.max = 65535,
 		.help = "this virtqueue only"},
-	{.key = "dbg_stats", .type = PARAM_FLAG, .echo_always = true, .help = "debug counters and information"},
-	{.key = "brief", .abbr = "b", .type = PARAM_FLAG, .echo_always = true, .help = "no virtqueue section"},
-	{.key = "latency_stats", .type = PARAM_FLAG, .echo_always = true, .help = "latency statistics"},
-	{.key = "stats_clear", .type = PARAM_FLAG, .echo_always = true, .help = "clear the debug counters"},
+	{.key = "dbg_stats",
+		.type = PARAM_FLAG,
+		.echo_always = true,
+		.help = "debug counters and information"},
+	{.key = "brief",
+		.abbr = "b",
+		.type = PARAM_FLAG,
+		.echo_always = true,
+		.help = "no virtqueue section"},
+	{.key = "latency_stats",
+		.type = PARAM_FLAG,
+		.echo_always = true,
+		.help = "latency statistics"},
+	{.key = "stats_clear",
+		.type = PARAM_FLAG,
+		.echo_always = true,
+		.help = "clear the debug counters"},
 	{0},
 };
 
 static const struct cmd_param log_params[] = {
-	{.key = "level", .abbr = "l", .type = PARAM_ENUM, .metavar = "LEVEL", .values = {"info", "err", "debug"},
-		.required = true, .help = "log level"},
+	{.key = "level",
+		.abbr = "l",
+		.type = PARAM_ENUM,
+		.metavar = "LEVEL",
+		.values = {"info", "err", "debug"},
+		.required = true,
+		.help = "log level"},
 	{0},
 };
 
 static const struct cmd_param validate_params[] = {
-	{.key = "file", .abbr = "f", .type = PARAM_PATH, .metavar = "PATH_TO_FILE", .required = true,
+	{.key = "file",
+		.abbr = "f",
+		.type = PARAM_PATH,
+		.metavar = "PATH_TO_FILE",
+		.required = true,
 		.help = "configuration file to check"},
 	{0},
 };
@@ -113,21 +210,22 @@ static const struct cmd_shape version_shape[] = {
 };
 
 const struct cmd cmd_table[] = {
-	{"hotplug", "/virtnet/hotplug", "hotplug virtnet device", REPLY_OBJECT, SLOW_MS, hotplug_params, no_shape,
-		cmd_hotplug},
-	{"unplug", "/virtnet/unplug", "unplug virtnet device", REPLY_OBJECT, SLOW_MS, unplug_params, no_shape,
-		cmd_unplug},
-	{"list", "/virtnet/list", "list all virtnet devices", REPLY_DEVICES, QUICK_MS, list_params, list_shape,
-		cmd_list},
-	{"query", "/virtnet/query", "query virtnet device", REPLY_DEVICES, QUICK_MS, query_params, query_shape,
-		cmd_query},
-	{"log", "/virtnet/log", "set log level", REPLY_TEXT, QUICK_MS, log_params, no_shape, cmd_log},
-	{"version", "/virtnet/version", "show running and installed versions", REPLY_ARRAY, QUICK_MS, list_params,
-		version_shape, cmd_version},
-	{"validate", "/virtnet/validate", "validate a configuration file", REPLY_TEXT, QUICK_MS, validate_params,
-		no_shape, cmd_validate},
-	{"workers", "/virtnet/workers", "load of the worker lcores", REPLY_RAW, QUICK_MS, list_params, no_shape,
-		cmd_workers},
+	{"hotplug", "/virtnet/hotplug", "hotplug virtnet device", REPLY_OBJECT, SLOW_MS,
+		hotplug_params, no_shape, cmd_hotplug},
+	{"unplug", "/virtnet/unplug", "unplug virtnet device", REPLY_OBJECT, SLOW_MS, unplug_params,
+		no_shape, cmd_unplug},
+	{"list", "/virtnet/list", "list all virtnet devices", REPLY_DEVICES, QUICK_MS, list_params,
+		list_shape, cmd_list},
+	{"query", "/virtnet/query", "query virtnet device", REPLY_DEVICES, QUICK_MS, query_params,
+		query_shape, cmd_query},
+	{"log", "/virtnet/log", "set log level", REPLY_TEXT, QUICK_MS, log_params, no_shape,
+		cmd_log},
+	{"version", "/virtnet/version", "show running and installed versions", REPLY_ARRAY,
+		QUICK_MS, list_params, version_shape, cmd_version},
+	{"validate", "/virtnet/validate", "validate a configuration file", REPLY_TEXT, QUICK_MS,
+		validate_params, no_shape, cmd_validate},
+	{"workers", "/virtnet/workers", "load of the worker lcores", REPLY_RAW, QUICK_MS,
+		list_params, no_shape, cmd_workers},
 };
 
 const unsigned int cmd_table_len = RTE_DIM(cmd_table);

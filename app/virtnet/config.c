@@ -46,23 +46,33 @@ struct key {
 	enum key_type type;
 	uint64_t min, max;
 	size_t offset;
-	const struct key *sub;	/* KEY_OBJECT, or of each element of a KEY_ARRAY */
-	size_t stride;		/* KEY_ARRAY: bytes per element; max elements */
+	const struct key *sub; /* KEY_OBJECT, or of each element of a KEY_ARRAY */
+	size_t stride;	       /* KEY_ARRAY: bytes per element; max elements */
 	size_t count_offset;
 	void (*names)(char *buf, size_t len); /* KEY_DRIVER: what there is */
 };
 
-#define UINT(obj, field, lo, hi)                                                                                  \
-	{.name = #field, .type = KEY_UINT, .min = lo, .max = hi, .offset = offsetof(obj, field)}
-#define STRING(obj, field, lo)                                                                                    \
-	{.name = #field, .type = KEY_STRING, .min = lo, .max = sizeof(((obj *)0)->field),                         \
-		.offset = offsetof(obj, field)}
-#define DRIVER(obj, field, list)                                                                                  \
-	{.name = #field, .type = KEY_DRIVER, .max = sizeof(((obj *)0)->field), .offset = offsetof(obj, field),    \
-		.names = list}
-#define ARRAY(key, obj, field, count, keys)                                                                       \
-	{.name = key, .type = KEY_ARRAY, .max = RTE_DIM(((obj *)0)->field), .offset = offsetof(obj, field),       \
-		.stride = sizeof(((obj *)0)->field[0]), .count_offset = offsetof(obj, count), .sub = keys}
+#define UINT(obj, field, lo, hi)                                                                   \
+	{                                                                                          \
+		.name = #field, .type = KEY_UINT, .min = lo, .max = hi,                            \
+		.offset = offsetof(obj, field)                                                     \
+	}
+#define STRING(obj, field, lo)                                                                     \
+	{                                                                                          \
+		.name = #field, .type = KEY_STRING, .min = lo, .max = sizeof(((obj *)0)->field),   \
+		.offset = offsetof(obj, field)                                                     \
+	}
+#define DRIVER(obj, field, list)                                                                   \
+	{                                                                                          \
+		.name = #field, .type = KEY_DRIVER, .max = sizeof(((obj *)0)->field),              \
+		.offset = offsetof(obj, field), .names = list                                      \
+	}
+#define ARRAY(key, obj, field, count, keys)                                                        \
+	{                                                                                          \
+		.name = key, .type = KEY_ARRAY, .max = RTE_DIM(((obj *)0)->field),                 \
+		.offset = offsetof(obj, field), .stride = sizeof(((obj *)0)->field[0]),            \
+		.count_offset = offsetof(obj, count), .sub = keys                                  \
+	}
 
 static const struct key port_keys[] = {
 	STRING(struct config_port, name, 1),
@@ -130,14 +140,14 @@ find_key(const char *from, const char *key)
 }
 
 static void __rte_format_printf(3, 4)
-problem(struct reader *r, const char *at, const char *fmt, ...)
+	problem(struct reader *r, const char *at, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
 
 	r->problems++;
-	n = snprintf(r->err + r->err_at, r->err_len - r->err_at, "%s%s:%d: ", r->err_at ? "\n" : "", r->path,
-		line_of(r, at));
+	n = snprintf(r->err + r->err_at, r->err_len - r->err_at, "%s%s:%d: ", r->err_at ? "\n" : "",
+		r->path, line_of(r, at));
 	r->err_at = RTE_MIN(r->err_at + (size_t)n, r->err_len - 1);
 	va_start(ap, fmt);
 	n = vsnprintf(r->err + r->err_at, r->err_len - r->err_at, fmt, ap);
@@ -148,19 +158,20 @@ problem(struct reader *r, const char *at, const char *fmt, ...)
 static const char *
 type_name(const json_t *v)
 {
-	static const char *const name[] = {"an object", "an array", "a string", "a number", "a real number",
-		"true", "false", "null"};
+	static const char *const name[] = {"an object", "an array", "a string", "a number",
+		"a real number", "true", "false", "null"};
 
 	return name[json_typeof(v)];
 }
 
 /* ---- values ---- */
 
-static void read_object(struct reader *r, json_t *obj, const struct key *keys, void *base, const char *where,
-	const char *at);
+static void read_object(struct reader *r, json_t *obj, const struct key *keys, void *base,
+	const char *where, const char *at);
 
 static void
-read_uint(struct reader *r, json_t *v, const struct key *k, void *base, const char *where, const char *at)
+read_uint(struct reader *r, json_t *v, const struct key *k, void *base, const char *where,
+	const char *at)
 {
 	if (!json_is_integer(v)) {
 		problem(r, at, "%s%s: a number is wanted, not %s", where, k->name, type_name(v));
@@ -168,15 +179,17 @@ read_uint(struct reader *r, json_t *v, const struct key *k, void *base, const ch
 	}
 	if (json_integer_value(v) < 0 || (uint64_t)json_integer_value(v) < k->min ||
 		(uint64_t)json_integer_value(v) > k->max) {
-		problem(r, at, "%s%s: %" JSON_INTEGER_FORMAT " is out of range (%" PRIu64 "..%" PRIu64 ")", where,
-			k->name, json_integer_value(v), k->min, k->max);
+		problem(r, at,
+			"%s%s: %" JSON_INTEGER_FORMAT " is out of range (%" PRIu64 "..%" PRIu64 ")",
+			where, k->name, json_integer_value(v), k->min, k->max);
 		return;
 	}
 	*(uint64_t *)((char *)base + k->offset) = (uint64_t)json_integer_value(v);
 }
 
 static void
-read_string(struct reader *r, json_t *v, const struct key *k, void *base, const char *where, const char *at)
+read_string(struct reader *r, json_t *v, const struct key *k, void *base, const char *where,
+	const char *at)
 {
 	const char *s = json_string_value(v);
 
@@ -185,43 +198,48 @@ read_string(struct reader *r, json_t *v, const struct key *k, void *base, const 
 		return;
 	}
 	if (strlen(s) < k->min || strlen(s) >= k->max) {
-		problem(r, at, "%s%s: a string of %" PRIu64 "..%" PRIu64 " characters is wanted", where, k->name,
-			k->min, k->max - 1);
+		problem(r, at, "%s%s: a string of %" PRIu64 "..%" PRIu64 " characters is wanted",
+			where, k->name, k->min, k->max - 1);
 		return;
 	}
 	strcpy((char *)base + k->offset, s);
 }
 
 static void
-read_driver(struct reader *r, json_t *v, const struct key *k, void *base, const char *where, const char *at)
+read_driver(struct reader *r, json_t *v, const struct key *k, void *base, const char *where,
+	const char *at)
 {
 	char list[256], copy[256], *save = NULL;
 	const char *s = json_string_value(v);
 
 	k->names(list, sizeof(list));
 	strcpy(copy, list);
-	for (char *one = strtok_r(copy, ", ", &save); s != NULL && one != NULL; one = strtok_r(NULL, ", ", &save))
+	for (char *one = strtok_r(copy, ", ", &save); s != NULL && one != NULL;
+		one = strtok_r(NULL, ", ", &save))
 		if (strcmp(one, s) == 0) {
 			read_string(r, v, k, base, where, at);
 			return;
 		}
-	problem(r, at, "%s%s: %s is none of: %s", where, k->name, s != NULL ? s : type_name(v), list);
+	problem(r, at, "%s%s: %s is none of: %s", where, k->name, s != NULL ? s : type_name(v),
+		list);
 }
 
 static void
-read_array(struct reader *r, json_t *v, const struct key *k, void *base, const char *where, const char *at)
+read_array(struct reader *r, json_t *v, const struct key *k, void *base, const char *where,
+	const char *at)
 {
-	const struct key element = {.name = k->name, .type = KEY_STRING, .min = 1, .max = k->stride};
+	const struct key element = {
+		.name = k->name, .type = KEY_STRING, .min = 1, .max = k->stride};
 	char sub[64];
 	size_t i;
 	json_t *e;
 
 	if (!json_is_array(v) || json_array_size(v) == 0 || json_array_size(v) > k->max) {
-		problem(r, at, "%s%s: an array of 1..%" PRIu64 " elements is wanted", where, k->name, k->max);
+		problem(r, at, "%s%s: an array of 1..%" PRIu64 " elements is wanted", where,
+			k->name, k->max);
 		return;
 	}
-	json_array_foreach(v, i, e)
-	{
+	json_array_foreach (v, i, e) {
 		void *slot = (char *)base + k->offset + i * k->stride;
 
 		if (k->sub == NULL) {
@@ -236,7 +254,8 @@ read_array(struct reader *r, json_t *v, const struct key *k, void *base, const c
 }
 
 static void
-read_value(struct reader *r, json_t *v, const struct key *k, void *base, const char *where, const char *at)
+read_value(struct reader *r, json_t *v, const struct key *k, void *base, const char *where,
+	const char *at)
 {
 	char sub[64];
 
@@ -261,7 +280,8 @@ read_value(struct reader *r, json_t *v, const struct key *k, void *base, const c
 }
 
 static void
-unknown_key(struct reader *r, const char *name, const struct key *keys, const char *where, const char *at)
+unknown_key(struct reader *r, const char *name, const struct key *keys, const char *where,
+	const char *at)
 {
 	char list[512] = "";
 	size_t n = 0;
@@ -272,18 +292,19 @@ unknown_key(struct reader *r, const char *name, const struct key *keys, const ch
 }
 
 static void
-read_object(struct reader *r, json_t *obj, const struct key *keys, void *base, const char *where, const char *at)
+read_object(struct reader *r, json_t *obj, const struct key *keys, void *base, const char *where,
+	const char *at)
 {
 	const char *name;
 	json_t *v;
 
 	if (!json_is_object(obj)) {
-		problem(r, at, "%.*s: an object is wanted, not %s", where[0] ? (int)strlen(where) - 1 : 8,
-			where[0] ? where : "the file", type_name(obj));
+		problem(r, at, "%.*s: an object is wanted, not %s",
+			where[0] ? (int)strlen(where) - 1 : 8, where[0] ? where : "the file",
+			type_name(obj));
 		return;
 	}
-	json_object_foreach(obj, name, v)
-	{
+	json_object_foreach (obj, name, v) {
 		const char *here = find_key(at, name);
 		const struct key *k = keys;
 
@@ -326,7 +347,8 @@ complete(struct reader *r, struct config *cfg)
 		if (cfg->port[i].name[0] == '\0')
 			problem(r, r->text, "platform.ports[%u].name is missing", i);
 		if (cfg->port[i].pci_addr[0] == '\0')
-			snprintf(cfg->port[i].pci_addr, sizeof(cfg->port[i].pci_addr), "0000:03:00.%u", i);
+			snprintf(cfg->port[i].pci_addr, sizeof(cfg->port[i].pci_addr),
+				"0000:03:00.%u", i);
 		if (cfg->port[i].mtu == 0)
 			cfg->port[i].mtu = 9216;
 	}
@@ -343,12 +365,14 @@ complete(struct reader *r, struct config *cfg)
 			problem(r, r->text, "platform.hosts[%u].name is missing", i);
 		for (unsigned int j = 0; j < i; j++)
 			if (strcmp(cfg->host[j].name, h->name) == 0)
-				problem(r, r->text, "platform.hosts[%u].name: %s is used twice", i, h->name);
+				problem(r, r->text, "platform.hosts[%u].name: %s is used twice", i,
+					h->name);
 		for (unsigned int j = 0; j < h->n_root_ports; j++)
 			h->root_ports[j] = h->root_port[j];
 	}
 	if (config_find_port(cfg, cfg->ib_dev_p0) == NULL)
-		problem(r, find_key(r->text, "ib_dev_p0"), "ib_dev_p0: %s is none of platform.ports", cfg->ib_dev_p0);
+		problem(r, find_key(r->text, "ib_dev_p0"),
+			"ib_dev_p0: %s is none of platform.ports", cfg->ib_dev_p0);
 }
 
 static char *

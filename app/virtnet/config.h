@@ -7,10 +7,11 @@
 
 /**
  * @file
- * virtnet.conf: the operator's settings, read once at start. JSON; every key is optional and has a default.
+ * virtnet.conf: the operator's settings, read once at start. JSON; every key is optional and has a
+ * default.
  *
- * The file is either taken whole or refused: a key that is unknown, of the wrong type or out of range is named with its
- * line and what is allowed.
+ * The file is either taken whole or refused: a key that is unknown, of the wrong type or out of
+ * range is named with its line and what is allowed.
  */
 
 #include <net/if.h>
@@ -49,16 +50,16 @@ struct config_host {
 struct config {
 	char ib_dev_p0[CONFIG_NAME_LEN];
 	/* platform */
-	char serial[CONFIG_NAME_LEN];	     /**< of the board, first part of each VUID */
-	char socket_dir[CONFIG_PATH_LEN];    /**< a device listens at <socket_dir>/<VUID>.sock */
-	char emu[CONFIG_NAME_LEN];	     /**< of drivers/emu */
-	char sf[CONFIG_NAME_LEN];	     /**< of drivers/sf */
-	char sf_args[128];		     /**< key=value,... for the SF driver */
-	uint64_t num_switch_ports;	     /**< hotplug devices */
-	uint64_t num_msix;		     /**< MSI-X vectors per function */
-	uint64_t idle_us;		     /**< a queue without traffic for so long is no longer polled */
-	uint64_t mbufs;			     /**< packet buffers */
-	uint64_t any_file;		     /**< accept client memory on any file system */
+	char serial[CONFIG_NAME_LEN];	  /**< of the board, first part of each VUID */
+	char socket_dir[CONFIG_PATH_LEN]; /**< a device listens at <socket_dir>/<VUID>.sock */
+	char emu[CONFIG_NAME_LEN];	  /**< of drivers/emu */
+	char sf[CONFIG_NAME_LEN];	  /**< of drivers/sf */
+	char sf_args[128];		  /**< key=value,... for the SF driver */
+	uint64_t num_switch_ports;	  /**< hotplug devices */
+	uint64_t num_msix;		  /**< MSI-X vectors per function */
+	uint64_t idle_us;  /**< a queue without traffic for so long is no longer polled */
+	uint64_t mbufs;	   /**< packet buffers */
+	uint64_t any_file; /**< accept client memory on any file system */
 	struct config_port port[CONFIG_MAX_PORTS];
 	unsigned int n_ports;
 	struct config_host host[CONFIG_MAX_HOSTS];

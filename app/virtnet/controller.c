@@ -24,9 +24,10 @@
 #include "log.h"
 #include "request.h"
 
-/* Grace periods end within a worker's round: look again at once for a while, then every so often. */
-#define GRACE_SPIN_US 200
-#define GRACE_POLL_US 500
+/* Grace periods end within a worker's round: look again at once for a while, then every so often.
+ */
+#define GRACE_SPIN_US  200
+#define GRACE_POLL_US  500
 
 #define MBUF_CACHE     256
 #define MBUF_DATA_ROOM (2048 + RTE_PKTMBUF_HEADROOM)
@@ -36,8 +37,8 @@ static struct hostmem_files *sigbus_files;
 static int sigbus_fault_fd;
 
 /*
- * A client has truncated memory that it had given us. Its pages are replaced and the access goes on; the device is
- * stopped by the control lcore. Any other SIGBUS is a crash.
+ * A client has truncated memory that it had given us. Its pages are replaced and the access goes
+ * on; the device is stopped by the control lcore. Any other SIGBUS is a crash.
  */
 static void
 on_sigbus(int sig, siginfo_t *info, void *context)
@@ -73,8 +74,9 @@ on_fault(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	(void)eventfd_read(fd, &n);
-	TAILQ_FOREACH(dev, &c->devices, next)
-		if (dev->phase == DEVICE_LIVE || dev->phase == DEVICE_UNPLUGGING || dev->phase == DEVICE_PLUGGING)
+	TAILQ_FOREACH (dev, &c->devices, next)
+		if (dev->phase == DEVICE_LIVE || dev->phase == DEVICE_UNPLUGGING ||
+			dev->phase == DEVICE_PLUGGING)
 			device_fault_check(dev);
 }
 
@@ -129,7 +131,8 @@ create_hosts(struct controller *c)
 			.n_root_ports = h->n_root_ports,
 			.msix_unplug_safe = h->msix_unplug_safe,
 		};
-		const int ret = host_driver_find(h->driver)->create(&conf, c->base, &c->host[i], err, sizeof(err));
+		const int ret = host_driver_find(h->driver)->create(
+			&conf, c->base, &c->host[i], err, sizeof(err));
 
 		if (ret < 0) {
 			log_err("host %s: %s", h->name, err);
@@ -160,7 +163,8 @@ create_events(struct controller *c)
 		return -errno;
 	c->fault_event = event_new(c->base, c->fault_fd, EV_READ | EV_PERSIST, on_fault, c);
 	c->grace_timer = evtimer_new(c->base, on_grace_timer, NULL);
-	if (c->fault_event == NULL || event_add(c->fault_event, NULL) != 0 || c->grace_timer == NULL)
+	if (c->fault_event == NULL || event_add(c->fault_event, NULL) != 0 ||
+		c->grace_timer == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < RTE_DIM(stop_signal); i++) {
 		c->signal_event[i] = evsignal_new(c->base, stop_signal[i], on_stop, c);
@@ -174,17 +178,21 @@ static int
 create_workers(struct controller *c)
 {
 	if (rte_lcore_count() < 2) {
-		log_err("no worker lcore: give EAL at least two lcores, e.g. -l 0,1 or --lcores 0@0,1@0");
+		log_err("no worker lcore: give EAL at least two lcores, e.g. -l 0,1 or --lcores "
+			"0@0,1@0");
 		return -EINVAL;
 	}
-	c->pool = rte_pktmbuf_pool_create("packets", c->cfg.mbufs, MBUF_CACHE, 0, MBUF_DATA_ROOM, SOCKET_ID_ANY);
+	c->pool = rte_pktmbuf_pool_create(
+		"packets", c->cfg.mbufs, MBUF_CACHE, 0, MBUF_DATA_ROOM, SOCKET_ID_ANY);
 	if (c->pool == NULL) {
-		log_err("platform.mbufs: no memory for %u packet buffers; give EAL more (-m) or ask for fewer",
+		log_err("platform.mbufs: no memory for %u packet buffers; give EAL more (-m) or "
+			"ask for fewer",
 			(unsigned int)c->cfg.mbufs);
 		return -ENOMEM;
 	}
 	c->grace = grace_create(rte_lcore_count());
-	c->workers = c->grace != NULL ? workers_create(c->grace, c->cfg.idle_us, c->fault_fd) : NULL;
+	c->workers =
+		c->grace != NULL ? workers_create(c->grace, c->cfg.idle_us, c->fault_fd) : NULL;
 	if (c->workers == NULL)
 		return -ENOMEM;
 	return workers_start(c->workers);
@@ -214,7 +222,8 @@ controller_init(struct controller *c)
 	if (ret == 0) {
 		c->files = hostmem_files_create(c->cfg.any_file);
 		c->helper = helper_create(c->base);
-		ret = init_step("helper thread", c->files != NULL && c->helper != NULL ? 0 : -ENOMEM);
+		ret = init_step(
+			"helper thread", c->files != NULL && c->helper != NULL ? 0 : -ENOMEM);
 	}
 	if (ret == 0)
 		ret = init_step("SIGBUS", catch_sigbus(c));
@@ -227,7 +236,8 @@ controller_init(struct controller *c)
 	return ret;
 }
 
-/* Sleep in the event loop, but not while a grace period is under way: its end comes without an event. */
+/* Sleep in the event loop, but not while a grace period is under way: its end comes without an
+ * event. */
 static void
 turn(struct controller *c, uint64_t *since)
 {
@@ -254,8 +264,8 @@ controller_run(struct controller *c)
 {
 	uint64_t since = 0;
 
-	log_info("controller is ready, %u worker lcore(s), sockets in %s", workers_count(c->workers),
-		c->cfg.socket_dir);
+	log_info("controller is ready, %u worker lcore(s), sockets in %s",
+		workers_count(c->workers), c->cfg.socket_dir);
 	while (!c->stopping || !TAILQ_EMPTY(&c->devices))
 		turn(c, &since);
 }

@@ -42,7 +42,7 @@ struct controller {
 	struct host *host[CONFIG_MAX_HOSTS];
 	struct device_list devices; /**< by pf_id */
 	uint32_t generation;	    /**< counts devices added and removed, for paged listings */
-	int fault_fd;		    /**< a worker or the SIGBUS handler wants the devices looked at */
+	int fault_fd; /**< a worker or the SIGBUS handler wants the devices looked at */
 	struct event *fault_event;
 	struct event *grace_timer;
 	struct event *signal_event[2];

@@ -19,7 +19,8 @@
 #include "log.h"
 #include "virtio/virtio_net_ctrl.h"
 
-/* Commands per kick; a driver that keeps posting them must not keep the control lcore from the others. */
+/* Commands per kick; a driver that keeps posting them must not keep the control lcore from the
+ * others. */
 #define CTRL_VQ_BURST 64
 
 enum outcome {
@@ -69,7 +70,8 @@ execute(struct device *dev, const uint8_t *buf, uint32_t len)
 {
 	struct virtio_net_ctrl_cmd cmd;
 
-	if (virtio_net_ctrl_parse(buf, len, virtio_dev_features(dev->vdev), dev->conf.max_pairs, &cmd) < 0)
+	if (virtio_net_ctrl_parse(
+		    buf, len, virtio_dev_features(dev->vdev), dev->conf.max_pairs, &cmd) < 0)
 		return OUTCOME_ERR;
 	switch (cmd.kind) {
 	case VIRTIO_NET_CTRL_KIND_RX_MODE:

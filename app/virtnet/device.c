@@ -19,14 +19,14 @@
 #include "topology.h"
 #include "virtio/features.h"
 
-#define DEVICE_ERR_LEN	      256
-#define DEVICE_SPEED_MBPS     25000
-#define DEVICE_FULL_DUPLEX    1
+#define DEVICE_ERR_LEN	   256
+#define DEVICE_SPEED_MBPS  25000
+#define DEVICE_FULL_DUPLEX 1
 /* A guest takes a while to let go of a device; it may be booting. */
-#define DEVICE_UNPLUG_MS      30000
+#define DEVICE_UNPLUG_MS 30000
 /* From the host's word that the function is gone to the end of its connection. */
-#define DEVICE_UNPLUG_EOF_MS  1000
-#define DEVICE_SOCKET_MODE    0600
+#define DEVICE_UNPLUG_EOF_MS 1000
+#define DEVICE_SOCKET_MODE   0600
 
 /* ---- removal ---- */
 
@@ -98,7 +98,8 @@ sf_destroy_done(void *arg)
 	free(job);
 }
 
-/* A last grace period: what was put into motion for the device before has then reached the helper. */
+/* A last grace period: what was put into motion for the device before has then reached the helper.
+ */
 static void
 destroy_after_grace(void *arg)
 {
@@ -179,8 +180,8 @@ plugged(void *arg, const struct host_reply *reply)
 	dev->phase = DEVICE_LIVE;
 	if (reply->bdf[0] != '\0') {
 		strcpy(dev->bdf, reply->bdf);
-		log_info("%s: plugged into host %s at %s", dev->vuid, dev->ctl->host[dev->conf.host]->name,
-			dev->bdf);
+		log_info("%s: plugged into host %s at %s", dev->vuid,
+			dev->ctl->host[dev->conf.host]->name, dev->bdf);
 	} else {
 		log_info("%s: waits for a client at %s", dev->vuid, dev->socket);
 	}
@@ -205,14 +206,16 @@ create_block(struct device *dev)
 		{STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(struct device_state)},
 		{STATE_SEC_PCI, PCI_FN_VERSION, sizeof(struct pci_fn_state)},
 		{STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION, sizeof(struct virtio_state)},
-		{STATE_SEC_RINGS, RING_RECORD_VERSION, sizeof(struct ring_record) * device_num_queues(dev)},
+		{STATE_SEC_RINGS, RING_RECORD_VERSION,
+			sizeof(struct ring_record) * device_num_queues(dev)},
 		{STATE_SEC_MAILBOX, MAILBOX_VERSION, sizeof(struct mailbox)},
 	};
 	const int ret = state_block_create(dev->vuid, sections, RTE_DIM(sections), &dev->block);
 
 	if (ret < 0)
 		return ret;
-	dev->state = state_block_section(dev->block, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*dev->state));
+	dev->state = state_block_section(
+		dev->block, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*dev->state));
 	dev->records = state_block_section(dev->block, STATE_SEC_RINGS, RING_RECORD_VERSION,
 		sizeof(struct ring_record) * device_num_queues(dev));
 	strcpy(dev->state->vuid, dev->vuid);
@@ -249,14 +252,15 @@ create_function(struct device *dev)
 	ret = create_block(dev);
 	if (ret < 0)
 		return ret;
-	ret = virtio_dev_create(state_block_section(dev->block, STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION,
-					sizeof(struct virtio_state)),
+	ret = virtio_dev_create(state_block_section(dev->block, STATE_SEC_VIRTIO,
+					VIRTIO_STATE_VERSION, sizeof(struct virtio_state)),
 		&vp, true, &device_virtio_ops, dev, &dev->vdev);
 	if (ret < 0)
 		return ret;
 	ep.vdev = dev->vdev;
 	ep.pci = state_block_section(dev->block, STATE_SEC_PCI, PCI_FN_VERSION, sizeof(*ep.pci));
-	ep.mailbox = state_block_section(dev->block, STATE_SEC_MAILBOX, MAILBOX_VERSION, sizeof(*ep.mailbox));
+	ep.mailbox = state_block_section(
+		dev->block, STATE_SEC_MAILBOX, MAILBOX_VERSION, sizeof(*ep.mailbox));
 	return dev->ctl->emu_ops->create(&ep, &dev->emu);
 }
 
@@ -323,7 +327,7 @@ insert(struct controller *c, struct device *dev)
 	struct device *d;
 
 	c->generation++;
-	TAILQ_FOREACH(d, &c->devices, next)
+	TAILQ_FOREACH (d, &c->devices, next)
 		if (d->pf_id > dev->pf_id) {
 			TAILQ_INSERT_BEFORE(d, dev, next);
 			return;
@@ -332,8 +336,8 @@ insert(struct controller *c, struct device *dev)
 }
 
 int
-device_hotplug(struct controller *c, const struct device_conf *conf, device_done_t done, void *arg, char *text,
-	size_t text_len)
+device_hotplug(struct controller *c, const struct device_conf *conf, device_done_t done, void *arg,
+	char *text, size_t text_len)
 {
 	struct device *dev = calloc(1, sizeof(*dev));
 	struct topology_ids ids;
@@ -348,8 +352,8 @@ device_hotplug(struct controller *c, const struct device_conf *conf, device_done
 	dev->hm = ret == 0 ? hostmem_create(c->files) : NULL;
 	if (ret == 0 && (dev->pair == NULL || dev->hm == NULL))
 		ret = -ENOMEM;
-	if (ret == 0 && snprintf(dev->socket, sizeof(dev->socket), "%s/%s.sock", c->cfg.socket_dir, ids.vuid) >=
-				(int)sizeof(dev->socket)) {
+	if (ret == 0 && snprintf(dev->socket, sizeof(dev->socket), "%s/%s.sock", c->cfg.socket_dir,
+				ids.vuid) >= (int)sizeof(dev->socket)) {
 		snprintf(text, text_len, "platform.socket_dir is too long for a socket's name");
 		ret = VN_ERR_PATH_FORMAT;
 	}
@@ -395,7 +399,8 @@ on_unplug_timer(evutil_socket_t fd, short what, void *arg)
 	event_free(dev->unplug_timer);
 	dev->unplug_timer = NULL;
 	if (dev->emu->ops->connected(dev->emu))
-		unplug_refused(dev, "a client is still connected; detach the device there, or use --force");
+		unplug_refused(dev,
+			"a client is still connected; detach the device there, or use --force");
 	else
 		remove_device(dev);
 }
@@ -458,7 +463,7 @@ device_find_pf(struct controller *c, uint64_t pf_id)
 {
 	struct device *d;
 
-	TAILQ_FOREACH(d, &c->devices, next)
+	TAILQ_FOREACH (d, &c->devices, next)
 		if (d->pf_id == pf_id)
 			return d;
 	return NULL;
@@ -469,7 +474,7 @@ device_find_vuid(struct controller *c, const char *vuid)
 {
 	struct device *d;
 
-	TAILQ_FOREACH(d, &c->devices, next)
+	TAILQ_FOREACH (d, &c->devices, next)
 		if (strcmp(d->vuid, vuid) == 0)
 			return d;
 	return NULL;

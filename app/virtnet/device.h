@@ -7,13 +7,14 @@
 
 /**
  * @file
- * A virtio-net device: a function at a transport, an SF, queue pairs on workers. Control lcore only.
+ * A virtio-net device: a function at a transport, an SF, queue pairs on workers. Control lcore
+ * only.
  *
- * Life: device_hotplug() -> SF is created (helper) -> function is set up -> host plugs it -> live. device_unplug() ->
- * host lets go -> workers let go -> SF is destroyed (helper) -> gone.
+ * Life: device_hotplug() -> SF is created (helper) -> function is set up -> host plugs it -> live.
+ * device_unplug() -> host lets go -> workers let go -> SF is destroyed (helper) -> gone.
  *
- * Anything that changes what workers use goes through device_quiesce() (device_run.c): withdraw the pairs, wait for a
- * grace period, change, publish again.
+ * Anything that changes what workers use goes through device_quiesce() (device_run.c): withdraw the
+ * pairs, wait for a grace period, change, publish again.
  */
 
 #include <stdbool.h>
@@ -49,11 +50,11 @@ struct device_state {
 	char vuid[DEVICE_VUID_LEN];
 	uint32_t sf_num;
 	uint16_t pf_id;
-	uint16_t pairs;	      /**< enabled by VIRTIO_NET_CTRL_MQ */
-	uint8_t mac[6];	      /**< permanent */
-	uint8_t ctrl_mac[6];  /**< set by the driver */
+	uint16_t pairs;	     /**< enabled by VIRTIO_NET_CTRL_MQ */
+	uint8_t mac[6];	     /**< permanent */
+	uint8_t ctrl_mac[6]; /**< set by the driver */
 	uint16_t mtu;
-	uint8_t rx_mode;      /**< bit per VIRTIO_NET_CTRL_RX_* */
+	uint8_t rx_mode; /**< bit per VIRTIO_NET_CTRL_RX_* */
 	uint8_t reserved[9];
 };
 
@@ -67,12 +68,13 @@ enum device_phase {
 
 /** Who may touch the pairs. */
 enum device_pairs {
-	PAIRS_HERE,	    /**< the control lcore */
+	PAIRS_HERE, /**< the control lcore */
 	PAIRS_WITH_WORKERS,
-	PAIRS_COMING_BACK,  /**< withdrawn, until the grace period is over: nobody */
+	PAIRS_COMING_BACK, /**< withdrawn, until the grace period is over: nobody */
 };
 
-/** End of device_hotplug() or device_unplug(): err is 0 or a vn_error or -errno, text a sentence. */
+/** End of device_hotplug() or device_unplug(): err is 0 or a vn_error or -errno, text a sentence.
+ */
 typedef void (*device_done_t)(void *arg, struct device *dev, int err, const char *text);
 
 STAILQ_HEAD(device_steps, device_step);
@@ -105,17 +107,17 @@ struct device {
 	bool started;	     /**< DRIVER_OK, and the SF has its queues */
 	enum device_pairs pairs_are;
 	bool dma_on;
-	bool waits_for_memory;	   /**< a ring cannot run until its memory is mapped again */
-	struct sf_change *sf_wanted; /**< device_sf.c: to be carried out next */
-	bool sf_busy;		   /**< a change is with the helper */
-	bool sf_used;		   /**< the SF has been given queues since the last stop */
-	int step_err;		   /**< of a step of device_quiesce() */
+	bool waits_for_memory;		/**< a ring cannot run until its memory is mapped again */
+	struct sf_change *sf_wanted;	/**< device_sf.c: to be carried out next */
+	bool sf_busy;			/**< a change is with the helper */
+	bool sf_used;			/**< the SF has been given queues since the last stop */
+	int step_err;			/**< of a step of device_quiesce() */
 	uint64_t unmap_iova, unmap_len; /**< of the DMA_UNMAP under way */
-	uint32_t run;		   /**< counts starts, to tell late answers of the helper */
-	uint32_t client;	   /**< counts disconnects */
-	bool warned_unshared;	   /**< told this client's operator to share memory */
-	struct device_steps steps; /**< to be done after the grace period under way */
-	struct event *retry_timer; /**< device_fault.c */
+	uint32_t run;			/**< counts starts, to tell late answers of the helper */
+	uint32_t client;		/**< counts disconnects */
+	bool warned_unshared;		/**< told this client's operator to share memory */
+	struct device_steps steps;	/**< to be done after the grace period under way */
+	struct event *retry_timer;	/**< device_fault.c */
 	struct ctrl_vq ctrl;
 
 	struct log_limit log_limit; /**< of lines that its host can cause */
@@ -131,12 +133,12 @@ struct device {
  * Create a device and plug it into its host. `done` is called exactly once, later.
  * @return 0; a vn_error (done is not called), text then holds a sentence
  */
-int device_hotplug(struct controller *c, const struct device_conf *conf, device_done_t done, void *arg, char *text,
-	size_t text_len);
+int device_hotplug(struct controller *c, const struct device_conf *conf, device_done_t done,
+	void *arg, char *text, size_t text_len);
 
 /**
- * Have the host let go of a device, then destroy it. `done` is called exactly once, later; with err 0 the device is
- * about to be freed.
+ * Have the host let go of a device, then destroy it. `done` is called exactly once, later; with err
+ * 0 the device is about to be freed.
  * @return 0; a vn_error (done is not called)
  */
 int device_unplug(struct device *dev, bool force, device_done_t done, void *arg);

@@ -7,15 +7,16 @@
 
 /**
  * @file
- * Faults of a device that a host caused: broken rings, buffers outside its memory, memory truncated under us. They cost
- * the device (DEVICE_NEEDS_RESET), never the process. Control lcore only.
+ * Faults of a device that a host caused: broken rings, buffers outside its memory, memory truncated
+ * under us. They cost the device (DEVICE_NEEDS_RESET), never the process. Control lcore only.
  */
 
 #include "vring/vring.h"
 
 struct device;
 
-/** How long a buffer's address may be unmapped: hypervisors take all memory away and give it back at times. */
+/** How long a buffer's address may be unmapped: hypervisors take all memory away and give it back
+ * at times. */
 #define DEVICE_FAULT_GRACE_MS 100
 
 /** Look for faults that workers have flagged. */

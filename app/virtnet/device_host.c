@@ -40,7 +40,8 @@ retired_after_grace(void *arg)
 	free(r);
 }
 
-/* Publish the table; what it replaces is freed when no worker can be using it, by the helper: munmap may take long. */
+/* Publish the table; what it replaces is freed when no worker can be using it, by the helper:
+ * munmap may take long. */
 static int
 publish_memory(struct device *dev)
 {
@@ -59,7 +60,8 @@ publish_memory(struct device *dev)
 	return 0;
 }
 
-/* ROMs come without a descriptor, too; memory of that size is what the driver's rings will be in. */
+/* ROMs come without a descriptor, too; memory of that size is what the driver's rings will be in.
+ */
 static void
 warn_unshared(struct device *dev, uint64_t iova, uint64_t len)
 {
@@ -88,7 +90,8 @@ up_mem_map(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
 	return ret;
 }
 
-/* Rings in the range have let go of it before the table changes: they hold addresses that no table can renew. */
+/* Rings in the range have let go of it before the table changes: they hold addresses that no table
+ * can renew. */
 static void
 step_unmap(struct device *dev, void *arg)
 {
@@ -114,7 +117,8 @@ unmap_answer(void *arg)
 	free(a);
 }
 
-/* Only packets were in the range: the new table is in force at once, nobody uses the old one after a grace period. */
+/* Only packets were in the range: the new table is in force at once, nobody uses the old one after
+ * a grace period. */
 static int
 unmap_buffers(struct device *dev)
 {

@@ -160,7 +160,8 @@ device_rings_use(const struct device *dev, uint64_t iova, uint64_t len)
 		return true;
 	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
 		for (int side = 0; dev->pair[i] != NULL && side < QPAIR_SIDES; side++)
-			if (dev->pair[i]->run[side] && vring_uses(&dev->pair[i]->ring[side], iova, len))
+			if (dev->pair[i]->run[side] &&
+				vring_uses(&dev->pair[i]->ring[side], iova, len))
 				return true;
 	return false;
 }

@@ -7,8 +7,8 @@
 
 /**
  * @file
- * The rings of a device, data and control, and the pairs that hold them. Control lcore only, while no worker has the
- * pairs (device_run.h).
+ * The rings of a device, data and control, and the pairs that hold them. Control lcore only, while
+ * no worker has the pairs (device_run.h).
  */
 
 #include "device.h"
@@ -21,7 +21,8 @@ bool device_queue_wanted(const struct device *dev, uint16_t queue);
 
 /**
  * Start every ring that the driver has enabled and that does not run.
- * @return 0, or the first failure: -EFAULT if a ring's memory is not mapped; -errno. The others run.
+ * @return 0, or the first failure: -EFAULT if a ring's memory is not mapped; -errno. The others
+ * run.
  */
 int device_rings_start(struct device *dev);
 
@@ -31,7 +32,8 @@ void device_rings_stop(struct device *dev);
 /** Stop one ring and forget its positions (RING_RESET). */
 void device_ring_reset(struct device *dev, uint16_t queue);
 
-/** Stop the rings that live in a range of memory; device_rings_start() starts them again once there is memory. */
+/** Stop the rings that live in a range of memory; device_rings_start() starts them again once there
+ * is memory. */
 void device_rings_stop_in(struct device *dev, uint64_t iova, uint64_t len);
 
 /** Does a running ring live in this range of memory? */

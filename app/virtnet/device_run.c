@@ -5,9 +5,9 @@
 /*
  * Giving a device's pairs to workers and taking them back.
  *
- * One mechanism for everything that takes something away from workers - reset, queue reset, bus mastering off, memory
- * unmapped, client gone, removal: withdraw the pairs, wait for a grace period, run the steps that asked for it, publish
- * what can still run, answer the host.
+ * One mechanism for everything that takes something away from workers - reset, queue reset, bus
+ * mastering off, memory unmapped, client gone, removal: withdraw the pairs, wait for a grace
+ * period, run the steps that asked for it, publish what can still run, answer the host.
  */
 
 #include <errno.h>
@@ -45,7 +45,7 @@ may_run(const struct device *dev)
 	const uint8_t status = virtio_dev_status(dev->vdev);
 
 	return dev->started && dev->dma_on && (status & VIRTIO_CONFIG_S_DRIVER_OK) &&
-		!(status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	       !(status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 void
@@ -80,8 +80,9 @@ device_answer_host(struct device *dev, int err)
 }
 
 /*
- * The grace period is over. One answer after all steps: a device has one request under way. Registers take their final
- * values before the pairs go out again, so that a queue that the driver has just enabled is started with the others.
+ * The grace period is over. One answer after all steps: a device has one request under way.
+ * Registers take their final values before the pairs go out again, so that a queue that the driver
+ * has just enabled is started with the others.
  */
 static void
 quiesced(void *arg)
@@ -110,7 +111,8 @@ quiesced(void *arg)
 }
 
 int
-device_quiesce(struct device *dev, void (*fn)(struct device *dev, void *arg), void *arg, bool answer)
+device_quiesce(
+	struct device *dev, void (*fn)(struct device *dev, void *arg), void *arg, bool answer)
 {
 	struct device_step *step;
 	int err;

@@ -40,7 +40,8 @@ apply(struct device *dev, uint16_t pairs)
 		atomic_store(&dev->pair[i]->rx_on, i < pairs);
 		ret = workers_rx_changed(dev->pair[i]);
 		if (ret < 0)
-			log_err("%s: pair %u: cannot watch the SF's queue: %s", dev->vuid, i, strerror(-ret));
+			log_err("%s: pair %u: cannot watch the SF's queue: %s", dev->vuid, i,
+				strerror(-ret));
 	}
 }
 
@@ -63,8 +64,8 @@ work_done(void *arg)
 
 	dev->sf_busy = false;
 	if (ch->err < 0)
-		log_err("%s: SF %s: cannot set %u queue pairs: %s", dev->vuid, ch->sf->rep, ch->pairs,
-			strerror(-ch->err));
+		log_err("%s: SF %s: cannot set %u queue pairs: %s", dev->vuid, ch->sf->rep,
+			ch->pairs, strerror(-ch->err));
 	if (ch->run == dev->run && ch->done != NULL) {
 		/* A failed change keeps the former number. */
 		apply(dev, ch->err == 0 ? ch->pairs : dev->state->pairs);

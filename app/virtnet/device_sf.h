@@ -7,8 +7,9 @@
 
 /**
  * @file
- * How many queues of its SF a device uses. The SF attaches and detaches them on the helper thread, one job per device at
- * a time: a driver that resets in a loop replaces what it asked for, it does not pile up jobs. Control lcore only.
+ * How many queues of its SF a device uses. The SF attaches and detaches them on the helper thread,
+ * one job per device at a time: a driver that resets in a loop replaces what it asked for, it does
+ * not pile up jobs. Control lcore only.
  */
 
 #include <stdint.h>
@@ -19,12 +20,13 @@ struct device;
 typedef void (*device_sf_done_t)(struct device *dev, int err, uint32_t token);
 
 /**
- * Change the number of pairs that receive. Those above it stop before the SF takes their queues away.
- * `done` is called later with 0 or -errno, unless the device is reset first.
+ * Change the number of pairs that receive. Those above it stop before the SF takes their queues
+ * away. `done` is called later with 0 or -errno, unless the device is reset first.
  */
 void device_sf_set_pairs(struct device *dev, uint16_t pairs, device_sf_done_t done, uint32_t token);
 
-/** No driver any more: take all queues back; what waits in them is dropped. No worker has the pairs. */
+/** No driver any more: take all queues back; what waits in them is dropped. No worker has the
+ * pairs. */
 void device_sf_stop(struct device *dev);
 
 #endif /* APP_DEVICE_SF_H */

@@ -32,13 +32,14 @@ started(struct device *dev, int err, uint32_t token)
 	}
 	dev->started = true;
 	device_resume(dev);
-	log_limited(&dev->log_limit, LOG_LEVEL_INFO, "%s: driver is up, features 0x%" PRIx64 ", %u queue pairs", dev->vuid,
+	log_limited(&dev->log_limit, LOG_LEVEL_INFO,
+		"%s: driver is up, features 0x%" PRIx64 ", %u queue pairs", dev->vuid,
 		virtio_dev_features(dev->vdev), dev->state->pairs);
 }
 
 /*
- * Rings are tried at once, so that nonsense is answered at once; they run when the SF is ready. Without bus mastering
- * nothing in the host's memory may be touched yet.
+ * Rings are tried at once, so that nonsense is answered at once; they run when the SF is ready.
+ * Without bus mastering nothing in the host's memory may be touched yet.
  */
 static int
 op_driver_ok(void *ctx)
@@ -52,7 +53,9 @@ op_driver_ok(void *ctx)
 	if (ret == 0 && dev->dma_on)
 		ret = device_rings_start(dev);
 	if (ret < 0) {
-		log_limited(&dev->log_limit, LOG_LEVEL_ERR, "%s: driver set up a queue that cannot work: %s", dev->vuid, strerror(-ret));
+		log_limited(&dev->log_limit, LOG_LEVEL_ERR,
+			"%s: driver set up a queue that cannot work: %s", dev->vuid,
+			strerror(-ret));
 		device_rings_stop(dev);
 		return ret;
 	}

@@ -13,7 +13,8 @@
 #include <rte_telemetry.h>
 #include <rte_version.h>
 
-/* 22.11 has signed telemetry values of int; 23.03 widened them and changed the name of the unsigned ones. */
+/* 22.11 has signed telemetry values of int; 23.03 widened them and changed the name of the unsigned
+ * ones. */
 static inline int
 tel_add_int(struct rte_tel_data *d, const char *key, int64_t value)
 {

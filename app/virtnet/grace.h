@@ -7,7 +7,8 @@
 
 /**
  * @file
- * Grace periods: call a function once every worker has passed a quiescent state. Control lcore only; never blocks.
+ * Grace periods: call a function once every worker has passed a quiescent state. Control lcore
+ * only; never blocks.
  */
 
 #include <stdbool.h>
@@ -25,7 +26,8 @@ void grace_destroy(struct grace *g);
 /** For workers: register, report. */
 struct rte_rcu_qsbr *grace_qsbr(struct grace *g);
 
-/** Call fn(arg) after a grace period, from grace_poll(). Calls happen in the order in which they were asked for. */
+/** Call fn(arg) after a grace period, from grace_poll(). Calls happen in the order in which they
+ * were asked for. */
 void grace_call(struct grace *g, grace_fn fn, void *arg);
 
 /** Make the calls that are due. @return true while some are waiting: poll again soon */

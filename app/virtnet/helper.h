@@ -7,8 +7,9 @@
 
 /**
  * @file
- * The helper thread: calls that may block, in order, so that the control lcore does not. It owns no device state; a
- * job gets what it needs and its result comes back to the control lcore's event loop.
+ * The helper thread: calls that may block, in order, so that the control lcore does not. It owns no
+ * device state; a job gets what it needs and its result comes back to the control lcore's event
+ * loop.
  */
 
 struct event_base;
@@ -21,7 +22,8 @@ struct helper *helper_create(struct event_base *base);
 void helper_destroy(struct helper *h);
 
 /**
- * Run work(arg) on the helper thread, then done(arg) on the control lcore. Jobs run one after another, in order.
+ * Run work(arg) on the helper thread, then done(arg) on the control lcore. Jobs run one after
+ * another, in order.
  * @param done  may be NULL
  */
 void helper_run(struct helper *h, void (*work)(void *arg), void (*done)(void *arg), void *arg);

@@ -34,7 +34,8 @@ log_line(const char *text)
 	if (getenv("JOURNAL_STREAM") != NULL)
 		len = snprintf(line, sizeof(line), "%s\n", text);
 	else
-		len = snprintf(line, sizeof(line), "virtio-net-controller[%d]: %s\n", (int)getpid(), text);
+		len = snprintf(
+			line, sizeof(line), "virtio-net-controller[%d]: %s\n", (int)getpid(), text);
 	/* A reader that does not read loses lines; nobody waits for it. */
 	if (poll(&out, 1, 0) != 1)
 		return;
@@ -125,7 +126,8 @@ void
 log_set_level(enum log_level level)
 {
 	log_threshold = level;
-	rte_log_set_level_pattern("virtnet.*", level == LOG_LEVEL_DEBUG ? RTE_LOG_DEBUG : RTE_LOG_INFO);
+	rte_log_set_level_pattern(
+		"virtnet.*", level == LOG_LEVEL_DEBUG ? RTE_LOG_DEBUG : RTE_LOG_INFO);
 }
 
 bool

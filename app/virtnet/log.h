@@ -7,8 +7,8 @@
 
 /**
  * @file
- * Log lines in the contract's shape: `virtio-net-controller[PID]: [INFO] file.c:LINE:function: message`. Any thread;
- * never from the packet path.
+ * Log lines in the contract's shape: `virtio-net-controller[PID]: [INFO] file.c:LINE:function:
+ * message`. Any thread; never from the packet path.
  */
 
 #include <stdbool.h>
@@ -26,12 +26,12 @@ void log_set_level(enum log_level level);
 /** "err", "info", "debug". @return false if it is none of them */
 bool log_level_parse(const char *name, enum log_level *level);
 
-void log_write(enum log_level level, const char *file, int line, const char *func, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+void log_write(enum log_level level, const char *file, int line, const char *func, const char *fmt,
+	...) __attribute__((format(printf, 5, 6)));
 
 /**
- * Lines that a host can cause as often as it likes: LOG_LIMIT_BURST at once, then one a second; those left out are
- * counted and told of with the next. Single-threaded, zero-initialised.
+ * Lines that a host can cause as often as it likes: LOG_LIMIT_BURST at once, then one a second;
+ * those left out are counted and told of with the next. Single-threaded, zero-initialised.
  */
 struct log_limit {
 	uint64_t last_ms;

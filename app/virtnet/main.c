@@ -57,7 +57,8 @@ usage(const char *self)
 	       "  --schema         print the commands, their options and replies as JSON\n"
 	       "  --version        print the version\n"
 	       "\n"
-	       "EAL needs two lcores or more: the first controls, the others move packets. Without hugepages:\n"
+	       "EAL needs two lcores or more: the first controls, the others move packets. Without "
+	       "hugepages:\n"
 	       "  %s -l 0,1 --no-huge -m 512 --no-pci --iova-mode=va -- --config virtnet.conf\n"
 	       "See dpdk-virtnet(8) and virtnet(1).\n",
 		self, self, self);
@@ -128,7 +129,8 @@ has_option(int argc, char **argv, const char *name)
 	const size_t len = strlen(name);
 
 	for (int i = 1; i < argc; i++)
-		if (strncmp(argv[i], name, len) == 0 && (argv[i][len] == '\0' || argv[i][len] == '='))
+		if (strncmp(argv[i], name, len) == 0 &&
+			(argv[i][len] == '\0' || argv[i][len] == '='))
 			return true;
 	return false;
 }
@@ -147,8 +149,8 @@ is_ours(const char *arg)
 }
 
 /*
- * EAL with our defaults: one file prefix, so that virtnet finds the telemetry socket; no shared configuration, so that a
- * successor can start beside us.
+ * EAL with our defaults: one file prefix, so that virtnet finds the telemetry socket; no shared
+ * configuration, so that a successor can start beside us.
  */
 static int
 start_eal(int argc, char **argv)
@@ -170,7 +172,8 @@ start_eal(int argc, char **argv)
 	return ret < 0 ? -rte_errno : 0;
 }
 
-/* A device takes some 25 descriptors with four queue pairs; the usual soft limit is for small programs. */
+/* A device takes some 25 descriptors with four queue pairs; the usual soft limit is for small
+ * programs. */
 static void
 raise_fd_limit(void)
 {
@@ -208,12 +211,14 @@ main(int argc, char **argv)
 	enum action action;
 	int ret;
 
-	/* Without "--", arguments are ours if the first one is: --help, --version and so on need no EAL. */
+	/* Without "--", arguments are ours if the first one is: --help, --version and so on need no
+	 * EAL. */
 	if (split < argc) {
 		argv[split] = argv[0];
 		action = parse_options(argc - split, argv + split, &opts);
 	} else {
-		action = argc > 1 && is_ours(argv[1]) ? parse_options(argc, argv, &opts) : ACTION_RUN;
+		action = argc > 1 && is_ours(argv[1]) ? parse_options(argc, argv, &opts)
+						      : ACTION_RUN;
 	}
 	if (action != ACTION_RUN)
 		return action == ACTION_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -224,7 +229,9 @@ main(int argc, char **argv)
 	ret = start_eal(eal_argc, argv);
 	if (ret < 0) {
 		log_err("EAL cannot start: %s%s", strerror(-ret),
-			has_option(eal_argc, argv, "--no-huge") ? "" : "; without hugepages: --no-huge --iova-mode=va -m 512");
+			has_option(eal_argc, argv, "--no-huge")
+				? ""
+				: "; without hugepages: --no-huge --iova-mode=va -m 512");
 		return EXIT_FAILURE;
 	}
 	ret = controller_init(&controller);

@@ -85,8 +85,9 @@ qpair_poll(struct qpair *qp, enum qpair_side side)
 }
 
 /*
- * TX waits for the driver's kick. RX waits for the SF's descriptor; only a driver without buffers has to kick. The
- * descriptors are edge triggered, so what came before the last look here is found by that look.
+ * TX waits for the driver's kick. RX waits for the SF's descriptor; only a driver without buffers
+ * has to kick. The descriptors are edge triggered, so what came before the last look here is found
+ * by that look.
  */
 bool
 qpair_idle(struct qpair *qp, enum qpair_side side)

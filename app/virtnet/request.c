@@ -24,8 +24,9 @@
 #include "log.h"
 #include "request.h"
 
-/* Telemetry's limits: strings of 128 with their NUL; longer ones are split over key, key_1, key_2, ... */
-#define TEL_STRING_MAX	127
+/* Telemetry's limits: strings of 128 with their NUL; longer ones are split over key, key_1, key_2,
+ * ... */
+#define TEL_STRING_MAX	 127
 #define TEL_STRING_PARTS 8
 
 enum request_state {
@@ -86,8 +87,7 @@ add_object(struct rte_tel_data *d, json_t *obj)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(obj, key, v)
-	{
+	json_object_foreach (obj, key, v) {
 		if (json_is_integer(v)) {
 			tel_add_int(d, key, json_integer_value(v));
 		} else if (json_is_string(v)) {
@@ -286,7 +286,8 @@ request_init(struct controller *c)
 	if (queue.event == NULL || event_add(queue.event, NULL) != 0)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < cmd_table_len; i++) {
-		ret = rte_telemetry_register_cmd(cmd_table[i].endpoint, on_telemetry, cmd_table[i].help);
+		ret = rte_telemetry_register_cmd(
+			cmd_table[i].endpoint, on_telemetry, cmd_table[i].help);
 		if (ret < 0)
 			return ret;
 	}

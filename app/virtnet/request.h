@@ -9,10 +9,10 @@
  * @file
  * Commands on their way from DPDK's telemetry threads to the control lcore and back.
  *
- * A telemetry thread parses parameters into a request, posts it and waits with a deadline. The command's handler runs on
- * the control lcore and ends the request, at once or later, with request_done() or request_fail(). The reply is a JSON
- * object; the telemetry thread turns it into telemetry data. A request whose deadline has passed goes on without its
- * waiter.
+ * A telemetry thread parses parameters into a request, posts it and waits with a deadline. The
+ * command's handler runs on the control lcore and ends the request, at once or later, with
+ * request_done() or request_fail(). The reply is a JSON object; the telemetry thread turns it into
+ * telemetry data. A request whose deadline has passed goes on without its waiter.
  */
 
 #include <stdbool.h>
@@ -30,15 +30,15 @@ struct request;
 /** A parameter's value as given. */
 struct request_arg {
 	bool given;
-	uint64_t num;	 /**< numbers and flags */
-	char str[512];	 /**< strings, and the text of numbers */
+	uint64_t num;  /**< numbers and flags */
+	char str[512]; /**< strings, and the text of numbers */
 };
 
 struct request {
 	const struct cmd *cmd;
 	struct request_arg arg[REQUEST_MAX_PARAMS]; /**< by position in cmd's parameters */
-	uint64_t at;	/**< cursor of paged commands */
-	json_t *reply;	/**< object; fields are added in the order in which they are shown */
+	uint64_t at;				    /**< cursor of paged commands */
+	json_t *reply; /**< object; fields are added in the order in which they are shown */
 };
 
 /** Value of a parameter of the request's command. The name must be one of the command's. */

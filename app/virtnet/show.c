@@ -20,8 +20,7 @@ add_int(json_t *o, const char *key, int64_t value)
 	json_object_set_new(o, key, json_integer(value));
 }
 
-static void __rte_format_printf(3, 4)
-add_str(json_t *o, const char *key, const char *fmt, ...)
+static void __rte_format_printf(3, 4) add_str(json_t *o, const char *key, const char *fmt, ...)
 {
 	char text[128];
 	va_list ap;
@@ -35,7 +34,8 @@ add_str(json_t *o, const char *key, const char *fmt, ...)
 void
 show_mac(const uint8_t *mac, char buf[SHOW_MAC_LEN])
 {
-	snprintf(buf, SHOW_MAC_LEN, "%02X:%02X:%02X:%02X:%02X:%02X", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	snprintf(buf, SHOW_MAC_LEN, "%02X:%02X:%02X:%02X:%02X:%02X", mac[0], mac[1], mac[2], mac[3],
+		mac[4], mac[5]);
 }
 
 static void
@@ -110,7 +110,8 @@ add_settings(json_t *o, const struct device *dev, const struct virtio_state *vs)
 {
 	const bool up = (vs->config.status & VIRTIO_NET_S_LINK_UP) != 0;
 
-	add_str(o, "num_msix", "%u", dev->conf.intx_only ? 0u : (unsigned int)dev->ctl->cfg.num_msix);
+	add_str(o, "num_msix", "%u",
+		dev->conf.intx_only ? 0u : (unsigned int)dev->ctl->cfg.num_msix);
 	add_str(o, "num_queues", "%u", vs->num_queues);
 	add_str(o, "enabled_queues", "%u", enabled_queues(vs));
 	add_str(o, "max_queue_size", "%u", dev->conf.max_queue_size);

@@ -21,7 +21,7 @@ slot_used(const struct controller *c, uint8_t slot)
 {
 	const struct device *d;
 
-	TAILQ_FOREACH(d, &c->devices, next)
+	TAILQ_FOREACH (d, &c->devices, next)
 		if (d->slot == slot)
 			return true;
 	return false;
@@ -32,7 +32,7 @@ sf_used(const struct controller *c, uint32_t sf_num)
 {
 	const struct device *d;
 
-	TAILQ_FOREACH(d, &c->devices, next)
+	TAILQ_FOREACH (d, &c->devices, next)
 		if (d->conf.sf_num == sf_num)
 			return true;
 	return false;
@@ -43,21 +43,23 @@ pf_used(const struct controller *c, uint16_t pf_id)
 {
 	const struct device *d;
 
-	TAILQ_FOREACH(d, &c->devices, next)
+	TAILQ_FOREACH (d, &c->devices, next)
 		if (d->pf_id == pf_id)
 			return true;
 	return false;
 }
 
 int
-topology_assign(const struct controller *c, uint32_t sf_num, struct topology_ids *ids, char *text, size_t text_len)
+topology_assign(const struct controller *c, uint32_t sf_num, struct topology_ids *ids, char *text,
+	size_t text_len)
 {
 	*ids = (struct topology_ids){.sf_num = sf_num};
 	if (sf_num != 0 && sf_used(c, sf_num))
 		return VN_ERR_SF_NUM_USED;
 	for (ids->slot = 0; slot_used(c, ids->slot); ids->slot++)
 		if (ids->slot + 1u >= c->cfg.num_switch_ports) {
-			snprintf(text, text_len, "all %u switch ports are in use (platform.num_switch_ports)",
+			snprintf(text, text_len,
+				"all %u switch ports are in use (platform.num_switch_ports)",
 				(unsigned int)c->cfg.num_switch_ports);
 			return VN_ERR_ID_OUT_OF_RANGE;
 		}

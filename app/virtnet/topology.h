@@ -7,8 +7,8 @@
 
 /**
  * @file
- * Numbers and names of devices: ids, VUIDs, PCI addresses, SF numbers, representors. The emulated topology stands for
- * the card's: each hotplug device has a switch port, a bus of its own.
+ * Numbers and names of devices: ids, VUIDs, PCI addresses, SF numbers, representors. The emulated
+ * topology stands for the card's: each hotplug device has a switch port, a bus of its own.
  */
 
 #include <stddef.h>
@@ -32,8 +32,8 @@ struct topology_ids {
  * @param sf_num  wanted, or 0 for the first free one
  * @return 0; VN_ERR_SF_NUM_USED; VN_ERR_ID_OUT_OF_RANGE when all switch ports are taken
  */
-int topology_assign(const struct controller *c, uint32_t sf_num, struct topology_ids *ids, char *text,
-	size_t text_len);
+int topology_assign(const struct controller *c, uint32_t sf_num, struct topology_ids *ids,
+	char *text, size_t text_len);
 
 /** "en3f0pf0sf2000" */
 void topology_rep_name(uint32_t sf_num, char *buf, size_t len);

@@ -24,14 +24,15 @@
 
 /* A list as published. `item` is the worker's scratch: the sides that it polls now. */
 struct snapshot {
-	uint64_t seq; /* never used twice, unlike addresses: a sleeping worker's list may be freed, its memory a new list */
+	uint64_t seq; /* never used twice, unlike addresses: a sleeping worker's list may be freed,
+			 its memory a new list */
 	unsigned int n;
 	unsigned int n_active;
 	struct qpair **pair;
 	struct poll_item {
 		struct qpair *qp;
 		enum qpair_side side;
-	} *item;
+	} * item;
 };
 
 struct worker {
@@ -80,8 +81,8 @@ activate(struct worker *w, struct qpair *qp, enum qpair_side side)
 }
 
 /*
- * Take up a newly published list. Pairs that were here before stay as they are, new ones are looked at. `all`: events
- * were dropped, so look at everything.
+ * Take up a newly published list. Pairs that were here before stay as they are, new ones are looked
+ * at. `all`: events were dropped, so look at everything.
  */
 static void
 adopt(struct worker *w, struct snapshot *s, bool all)
@@ -130,8 +131,9 @@ take_events(struct worker *w, const struct epoll_event *ev, int n)
 }
 
 /*
- * Events name pairs. Between epoll_wait() and here the control lcore may have withdrawn and freed them if the worker
- * was offline meanwhile, so the list is looked at first: unchanged, every pair in it is still there.
+ * Events name pairs. Between epoll_wait() and here the control lcore may have withdrawn and freed
+ * them if the worker was offline meanwhile, so the list is looked at first: unchanged, every pair
+ * in it is still there.
  */
 static void
 look(struct worker *w, bool sleep)
@@ -186,7 +188,8 @@ poll_round(struct worker *w)
 			if (now - it.qp->last_work[it.side] > w->idle_cycles) {
 				signal_fault(w, it.qp);
 				if (qpair_idle(it.qp, it.side)) {
-					signal_fault(w, it.qp); /* its last look may have found one */
+					signal_fault(
+						w, it.qp); /* its last look may have found one */
 					it.qp->active[it.side] = false;
 					w->now = now;
 					continue;
@@ -233,7 +236,8 @@ snapshot_make(struct worker *w)
 	const size_t items = w->n * QPAIR_SIDES * sizeof(struct poll_item);
 	const size_t size = RTE_ALIGN_CEIL(sizeof(*s) + pairs + items, RTE_CACHE_LINE_SIZE);
 
-	/* Not from EAL's heap, which is small without hugepages: without a list nothing can be taken away any more. */
+	/* Not from EAL's heap, which is small without hugepages: without a list nothing can be
+	 * taken away any more. */
 	s = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
 	if (s == NULL)
 		rte_panic("out of memory\n");
@@ -248,7 +252,8 @@ snapshot_make(struct worker *w)
 }
 
 static int
-worker_init(struct worker *w, struct workers *ws, unsigned int id, unsigned int lcore, unsigned int idle_us)
+worker_init(struct worker *w, struct workers *ws, unsigned int id, unsigned int lcore,
+	unsigned int idle_us)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 
@@ -284,7 +289,7 @@ workers_create(struct grace *grace, unsigned int idle_us, int fault_fd)
 	ws->qsbr = grace_qsbr(grace);
 	ws->fault_fd = fault_fd;
 	ws->n = n;
-	RTE_LCORE_FOREACH_WORKER(lcore) {
+	RTE_LCORE_FOREACH_WORKER (lcore) {
 		if (ret == 0)
 			ret = worker_init(&ws->worker[i], ws, i, lcore, idle_us);
 		i++;
@@ -301,7 +306,8 @@ int
 workers_start(struct workers *ws)
 {
 	for (unsigned int i = 0; i < ws->n; i++) {
-		const int ret = rte_eal_remote_launch(worker_main, &ws->worker[i], ws->worker[i].lcore);
+		const int ret =
+			rte_eal_remote_launch(worker_main, &ws->worker[i], ws->worker[i].lcore);
 
 		if (ret != 0)
 			return ret;
@@ -449,7 +455,8 @@ workers_rx_changed(struct qpair *qp)
 
 	if (w == NULL)
 		return 0;
-	/* A TAP queue that is not attached cannot be waited for, not even for the time after it is attached again. */
+	/* A TAP queue that is not attached cannot be waited for, not even for the time after it is
+	 * attached again. */
 	unwatch(w, qp->sf_fd);
 	qp->sf_fd = -1;
 	if (atomic_load(&qp->rx_on)) {

@@ -9,9 +9,10 @@
  * @file
  * Worker lcores: each polls the queue pairs of an immutable list that the control lcore publishes.
  *
- * A pair's side without work becomes idle: the worker arms its descriptors (edge triggered, in the worker's epoll set
- * as long as the pair is published) and forgets it until one of them fires. A worker with active pairs looks at the
- * descriptors every WORKER_LOOK_US; one without sleeps on them, offline for RCU.
+ * A pair's side without work becomes idle: the worker arms its descriptors (edge triggered, in the
+ * worker's epoll set as long as the pair is published) and forgets it until one of them fires. A
+ * worker with active pairs looks at the descriptors every WORKER_LOOK_US; one without sleeps on
+ * them, offline for RCU.
  *
  * All functions are for the control lcore unless marked.
  */
@@ -21,7 +22,8 @@
 #include "grace.h"
 #include "qpair.h"
 
-#define WORKER_LOOK_US 50u /**< interval of looking at idle queues' descriptors while others are busy */
+#define WORKER_LOOK_US                                                                             \
+	50u /**< interval of looking at idle queues' descriptors while others are busy */
 
 struct workers;
 
@@ -49,7 +51,8 @@ void workers_destroy(struct workers *ws);
 
 unsigned int workers_count(const struct workers *ws);
 
-/** Give the pair to the worker with the fewest; visible after workers_publish(). @return 0; -errno of epoll */
+/** Give the pair to the worker with the fewest; visible after workers_publish(). @return 0; -errno
+ * of epoll */
 int workers_add(struct workers *ws, struct qpair *qp);
 /** Take it away; the pair may be freed a grace period after workers_publish(). */
 void workers_remove(struct workers *ws, struct qpair *qp);
@@ -57,8 +60,8 @@ void workers_remove(struct workers *ws, struct qpair *qp);
 void workers_publish(struct workers *ws);
 
 /**
- * The pair's rx_on changed, and with it perhaps the SF's queue: have its worker watch the queue's descriptor, which may be
- * another one or attached anew, and look at the pair.
+ * The pair's rx_on changed, and with it perhaps the SF's queue: have its worker watch the queue's
+ * descriptor, which may be another one or attached anew, and look at the pair.
  *
  * @return 0; -errno of epoll
  */

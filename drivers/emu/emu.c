@@ -22,7 +22,7 @@ emu_driver_find(const char *name)
 {
 	const struct emu_driver *d;
 
-	SLIST_FOREACH(d, &emu_drivers, next)
+	SLIST_FOREACH (d, &emu_drivers, next)
 		if (strcmp(d->ops->name, name) == 0)
 			return d->ops;
 	return NULL;
@@ -35,7 +35,7 @@ emu_driver_names(char *buf, size_t len)
 	size_t at = 0;
 
 	buf[0] = '\0';
-	SLIST_FOREACH(d, &emu_drivers, next)
+	SLIST_FOREACH (d, &emu_drivers, next)
 		if (at < len)
 			at += snprintf(buf + at, len - at, "%s%s", at ? ", " : "", d->ops->name);
 }

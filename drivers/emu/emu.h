@@ -9,9 +9,10 @@
  * @file
  * Emulation transport: how a function reaches a host.
  *
- * A driver registers a struct emu_ops under a name with EMU_DRIVER_REGISTER() and is known nowhere else. It shows a
- * struct virtio_dev (lib/virtio) to whoever connects to a socket, and asks its owner through struct emu_upcalls for
- * what concerns memory and workers. Control lcore only, but for the two interrupt functions.
+ * A driver registers a struct emu_ops under a name with EMU_DRIVER_REGISTER() and is known nowhere
+ * else. It shows a struct virtio_dev (lib/virtio) to whoever connects to a socket, and asks its
+ * owner through struct emu_upcalls for what concerns memory and workers. Control lcore only, but
+ * for the two interrupt functions.
  */
 
 #include <stdbool.h>
@@ -37,10 +38,12 @@ struct emu_upcalls {
 	int (*mem_map)(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot);
 	/** The client unmaps memory. @return 0; -errno; -EINPROGRESS: emu_ops.op_done() follows */
 	int (*mem_unmap)(void *ctx, uint64_t iova, uint64_t len, bool all);
-	/** The function may (not) do DMA from now on. @return 0; -EINPROGRESS: emu_ops.op_done() follows */
+	/** The function may (not) do DMA from now on. @return 0; -EINPROGRESS: emu_ops.op_done()
+	 * follows */
 	int (*dma_enable)(void *ctx, bool on);
 	void (*connected)(void *ctx);
-	/** Client gone: reset, forget its memory. @return 0; -EINPROGRESS: emu_ops.op_done() follows */
+	/** Client gone: reset, forget its memory. @return 0; -EINPROGRESS: emu_ops.op_done()
+	 * follows */
 	int (*disconnected)(void *ctx);
 	/** Close a descriptor once no worker can be writing to it. */
 	void (*retire_fd)(void *ctx, int fd);
@@ -64,11 +67,13 @@ struct emu_ops {
 	const char *name;
 	/** @return 0; -EADDRINUSE if somebody listens on the socket; -ENAMETOOLONG; -errno */
 	int (*create)(const struct emu_params *params, struct emu **out);
-	/** Disconnects and removes the socket. No worker may use the function any more; no upcall follows. */
+	/** Disconnects and removes the socket. No worker may use the function any more; no upcall
+	 * follows. */
 	void (*destroy)(struct emu *emu);
 	/** Finish the upcall or virtio operation that answered -EINPROGRESS. */
 	void (*op_done)(struct emu *emu, int err);
-	/** Descriptor to be written when the driver kicks a queue, -1 for none. Stays the caller's. */
+	/** Descriptor to be written when the driver kicks a queue, -1 for none. Stays the caller's.
+	 */
 	void (*set_kick)(struct emu *emu, uint16_t queue, int fd);
 	bool (*connected)(const struct emu *emu);
 	bool (*msix_enabled)(const struct emu *emu);
@@ -87,11 +92,11 @@ void emu_driver_register(struct emu_driver *driver);
 const struct emu_ops *emu_driver_find(const char *name);
 void emu_driver_names(char *buf, size_t len);
 
-#define EMU_DRIVER_REGISTER(id, table)                                                                            \
-	static struct emu_driver emu_driver_##id = {.ops = &(table)};                                             \
-	__attribute__((constructor)) static void emu_driver_register_##id(void)                                   \
-	{                                                                                                         \
-		emu_driver_register(&emu_driver_##id);                                                            \
+#define EMU_DRIVER_REGISTER(id, table)                                                             \
+	static struct emu_driver emu_driver_##id = {.ops = &(table)};                              \
+	__attribute__((constructor)) static void emu_driver_register_##id(void)                    \
+	{                                                                                          \
+		emu_driver_register(&emu_driver_##id);                                             \
 	}
 
 #endif /* DRIVERS_EMU_EMU_H */

@@ -9,17 +9,19 @@
  * @file
  * Mailbox of one host connection: one request and its reply, in the device's state block.
  *
- * The front (which owns the socket) fills the request part and moves the state EMPTY -> REQUEST with a release
- * store; the device side handles it - idempotently, so that a successor may handle it again - fills the reply
- * part and stores REPLY; the front sends it, once, and stores EMPTY. A connection handles one request at a time:
- * the front reads the next message only when the mailbox is empty again.
+ * The front (which owns the socket) fills the request part and moves the state EMPTY -> REQUEST
+ * with a release store; the device side handles it - idempotently, so that a successor may handle
+ * it again - fills the reply part and stores REPLY; the front sends it, once, and stores EMPTY. A
+ * connection handles one request at a time: the front reads the next message only when the mailbox
+ * is empty again.
  */
 
 #include <stdatomic.h>
 #include <stdint.h>
 
 #define MAILBOX_VERSION 1
-/** Largest message body in either direction: a 4 KiB configuration space with its header, and some room. */
+/** Largest message body in either direction: a 4 KiB configuration space with its header, and some
+ * room. */
 #define MAILBOX_BODY_MAX 8192u
 /** Descriptors with one message; what QEMU accepts as max_msg_fds. */
 #define MAILBOX_FDS_MAX 16u
@@ -43,8 +45,8 @@ struct mailbox {
 	uint8_t nfds;
 	uint8_t reserved[5];
 	/**
-	 * Request that negotiated the transport's version on this connection, 0 if none has; set by the device side,
-	 * zeroed by the front with the first request of a connection.
+	 * Request that negotiated the transport's version on this connection, 0 if none has; set by
+	 * the device side, zeroed by the front with the first request of a connection.
 	 */
 	uint64_t negotiated_seq;
 	/** Descriptors of the request, valid in the process that handles it; -1 once taken. */

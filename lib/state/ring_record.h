@@ -9,10 +9,11 @@
  * @file
  * Ring record: how far a virtqueue has got, kept outside guest memory and outside the process.
  *
- * Written by the queue's owning worker only. The split ring uses the positions alone: descriptors complete in
- * available order, so used_idx tells everything. A packed ring overwrites available descriptors with used ones;
- * its burst first stands here as (slot, id, len) with the new positions, then `valid` is stored (release), then
- * the ring is written, then `valid` is cleared. A successor that finds `valid` set writes the ring again.
+ * Written by the queue's owning worker only. The split ring uses the positions alone: descriptors
+ * complete in available order, so used_idx tells everything. A packed ring overwrites available
+ * descriptors with used ones; its burst first stands here as (slot, id, len) with the new
+ * positions, then `valid` is stored (release), then the ring is written, then `valid` is cleared. A
+ * successor that finds `valid` set writes the ring again.
  */
 
 #include <stdint.h>
@@ -32,7 +33,8 @@ struct ring_stats {
 	uint64_t no_buffer;	 /**< RX: packets dropped because the driver had posted none */
 	uint64_t oversize;	 /**< RX: packets dropped because they did not fit into a chain */
 	uint64_t sf_drops;	 /**< TX: packets that the SF did not take */
-	uint64_t bad_header;	 /**< TX: packets dropped for an impossible virtio-net header or length */
+	uint64_t bad_header; /**< TX: packets dropped for an impossible virtio-net header or length
+			      */
 	uint64_t interrupts;
 	uint64_t kicks;
 };

@@ -9,13 +9,14 @@
  * @file
  * State blocks: what must outlive the process that uses it.
  *
- * A state block is one memfd per device with a versioned, fixed layout: a header, a section table and the
- * sections themselves (PCI configuration space, virtio registers, ring records, mailbox, ...). Libraries define
- * the plain structures that fill a section - no pointers, no descriptors of this process - and bump the
- * section's version when its layout changes. Whoever holds the memfd can map the block again and go on.
+ * A state block is one memfd per device with a versioned, fixed layout: a header, a section table
+ * and the sections themselves (PCI configuration space, virtio registers, ring records, mailbox,
+ * ...). Libraries define the plain structures that fill a section - no pointers, no descriptors of
+ * this process - and bump the section's version when its layout changes. Whoever holds the memfd
+ * can map the block again and go on.
  *
- * A block is created and mapped by its owner (the control lcore); sections may be shared with worker lcores
- * and with another process under the rules of the section's own structure.
+ * A block is created and mapped by its owner (the control lcore); sections may be shared with
+ * worker lcores and with another process under the rules of the section's own structure.
  */
 
 #include <stddef.h>
@@ -49,14 +50,15 @@ struct state_block;
  * The memfd is sealed against shrinking and growing. Does not block.
  *
  * @param name   for /proc and messages (a VUID), at most STATE_NAME_MAX - 1 characters
- * @return 0; -EINVAL on a bad or repeated descriptor; -ENOSPC past STATE_MAX_SECTIONS; -errno of memfd or mmap
+ * @return 0; -EINVAL on a bad or repeated descriptor; -ENOSPC past STATE_MAX_SECTIONS; -errno of
+ * memfd or mmap
  */
 int state_block_create(const char *name, const struct state_section_desc *desc, unsigned int n,
 	struct state_block **out);
 
 /**
- * Map a block that another process created. The header, every section's bounds and the header checksum are
- * checked before anything is believed.
+ * Map a block that another process created. The header, every section's bounds and the header
+ * checksum are checked before anything is believed.
  *
  * @param fd  duplicated; the caller keeps its own
  * @return 0; -EBADMSG if it is not an intact block; -EINVAL; -errno
@@ -78,8 +80,8 @@ const char *state_block_name(const struct state_block *blk);
  * @param size     bytes that the caller needs
  * @return the section, or NULL when absent, of another version or too small
  */
-void *state_block_section(const struct state_block *blk, enum state_section_id id, uint16_t version,
-	size_t size);
+void *state_block_section(
+	const struct state_block *blk, enum state_section_id id, uint16_t version, size_t size);
 
 /** Version of a section as stored, 0 when absent. */
 uint16_t state_block_section_version(const struct state_block *blk, enum state_section_id id);

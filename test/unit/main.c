@@ -35,7 +35,8 @@ command_find(const char *name)
 	return NULL;
 }
 
-/* No hugepages, devices or files: the suites run anywhere, several at a time. One worker lcore, on the same CPU. */
+/* No hugepages, devices or files: the suites run anywhere, several at a time. One worker lcore, on
+ * the same CPU. */
 static void
 eal_start(char *self)
 {
@@ -59,7 +60,8 @@ main(int argc, char **argv)
 	}
 	for (int i = 1; i < argc; i++)
 		if (command_find(argv[i]) == NULL) {
-			fprintf(stderr, "%s: no such suite; run without arguments for the list\n", argv[i]);
+			fprintf(stderr, "%s: no such suite; run without arguments for the list\n",
+				argv[i]);
 			return 2;
 		}
 	eal_start(argv[0]);

@@ -7,7 +7,8 @@
 
 /**
  * @file
- * Self-registering unit suites, in the manner of dpdk-test: `dpdk-virtnet-test [EAL arguments --] <name>...`.
+ * Self-registering unit suites, in the manner of dpdk-test: `dpdk-virtnet-test [EAL arguments --]
+ * <name>...`.
  *
  * A suite is a cmocka group behind a function; each of its tests states one behaviour in its name.
  */
@@ -27,11 +28,11 @@ struct test_command {
 
 void test_command_add(struct test_command *cmd);
 
-#define REGISTER_TEST_COMMAND(suite, func)                                                                        \
-	static struct test_command test_command_##suite = {.name = #suite, .fn = func};                           \
-	__attribute__((constructor)) static void test_register_##suite(void)                                      \
-	{                                                                                                         \
-		test_command_add(&test_command_##suite);                                                          \
+#define REGISTER_TEST_COMMAND(suite, func)                                                         \
+	static struct test_command test_command_##suite = {.name = #suite, .fn = func};            \
+	__attribute__((constructor)) static void test_register_##suite(void)                       \
+	{                                                                                          \
+		test_command_add(&test_command_##suite);                                           \
 	}
 
 #endif /* TEST_UNIT_TEST_H */

@@ -60,7 +60,8 @@ a_cursor_belongs_to_paged_commands_only(void **state)
 static void
 bad_parameters_are_named(void **state)
 {
-	static const char hotplug[] = "ib_device=mlx5_0,mac=00:11:22:33:44:55,mtu=1500,max_queue_size=256";
+	static const char hotplug[] =
+		"ib_device=mlx5_0,mac=00:11:22:33:44:55,mtu=1500,max_queue_size=256";
 	static const struct {
 		const char *command, *params, *words;
 	} cases[] = {
@@ -85,7 +86,8 @@ bad_parameters_are_named(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(parse(cases[i].command, cases[i].params), -EINVAL);
 		if (strstr(err, cases[i].words) == NULL)
-			fail_msg("%s %s: no \"%s\" in \"%s\"", cases[i].command, cases[i].params, cases[i].words, err);
+			fail_msg("%s %s: no \"%s\" in \"%s\"", cases[i].command, cases[i].params,
+				cases[i].words, err);
 	}
 }
 

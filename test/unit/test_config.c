@@ -69,12 +69,16 @@ static void
 every_key_is_taken(void **state)
 {
 	(void)state;
-	assert_int_equal(load("{\"ib_dev_p0\": \"mlx5_1\", \"platform\": {\"serial\": \"S1\", \"socket_dir\": \"/x\","
-			      "\"emu\": \"vfio_user\", \"sf\": \"tap\", \"sf_args\": \"\", \"num_switch_ports\": 4,"
-			      "\"num_msix\": 32, \"idle_us\": 7, \"mbufs\": 2048, \"any_file\": 1,"
-			      "\"ports\": [{\"name\": \"mlx5_1\", \"pci_addr\": \"0000:05:00.0\", \"mtu\": 1500}],"
-			      "\"hosts\": [{\"name\": \"a\", \"driver\": \"qmp\", \"qmp_socket\": \"/q\","
-			      "\"root_ports\": [\"rp1\", \"rp2\"], \"msix_unplug_safe\": 1}]}}"),
+	assert_int_equal(
+		load("{\"ib_dev_p0\": \"mlx5_1\", \"platform\": {\"serial\": \"S1\", "
+		     "\"socket_dir\": \"/x\","
+		     "\"emu\": \"vfio_user\", \"sf\": \"tap\", \"sf_args\": \"\", "
+		     "\"num_switch_ports\": 4,"
+		     "\"num_msix\": 32, \"idle_us\": 7, \"mbufs\": 2048, \"any_file\": 1,"
+		     "\"ports\": [{\"name\": \"mlx5_1\", \"pci_addr\": \"0000:05:00.0\", \"mtu\": "
+		     "1500}],"
+		     "\"hosts\": [{\"name\": \"a\", \"driver\": \"qmp\", \"qmp_socket\": \"/q\","
+		     "\"root_ports\": [\"rp1\", \"rp2\"], \"msix_unplug_safe\": 1}]}}"),
 		0);
 	assert_string_equal(cfg.serial, "S1");
 	assert_int_equal(cfg.num_msix, 32);
@@ -89,7 +93,9 @@ static void
 a_host_with_a_qmp_socket_is_a_qmp_host(void **state)
 {
 	(void)state;
-	assert_int_equal(load("{\"platform\": {\"hosts\": [{\"name\": \"a\", \"qmp_socket\": \"/q\"}]}}"), 0);
+	assert_int_equal(
+		load("{\"platform\": {\"hosts\": [{\"name\": \"a\", \"qmp_socket\": \"/q\"}]}}"),
+		0);
 	assert_string_equal(cfg.host[0].driver, "qmp");
 }
 
@@ -101,23 +107,32 @@ problems_are_named_with_line_and_what_is_allowed(void **state)
 		int line;
 		const char *words;
 	} cases[] = {
-		{"{\n\"platfrom\": {}\n}", 2, "platfrom: unknown key; known are: ib_dev_p0, platform"},
+		{"{\n\"platfrom\": {}\n}", 2,
+			"platfrom: unknown key; known are: ib_dev_p0, platform"},
 		{"{\"platform\": {\n\n\"num_vf\": 1}}", 3, "platform.num_vf: unknown key"},
-		{"{\"platform\": {\n\"num_msix\": 2000}}", 2, "platform.num_msix: 2000 is out of range (4..256)"},
-		{"{\"platform\": {\n\"num_msix\": -1}}", 2, "platform.num_msix: -1 is out of range (4..256)"},
+		{"{\"platform\": {\n\"num_msix\": 2000}}", 2,
+			"platform.num_msix: 2000 is out of range (4..256)"},
+		{"{\"platform\": {\n\"num_msix\": -1}}", 2,
+			"platform.num_msix: -1 is out of range (4..256)"},
 		{"{\"platform\": {\n\"num_msix\": \"64\"}}", 2, "a number is wanted, not a string"},
-		{"{\"platform\": {\n\"num_msix\": 6.5}}", 2, "a number is wanted, not a real number"},
+		{"{\"platform\": {\n\"num_msix\": 6.5}}", 2,
+			"a number is wanted, not a real number"},
 		{"{\"platform\": {\n\"serial\": 5}}", 2, "a string is wanted, not a number"},
 		{"{\"platform\": {\n\"serial\": \"\"}}", 2, "a string of 1..31 characters"},
-		{"{\"platform\": {\n\"serial\": \"0123456789012345678901234567890123456789\"}}", 2, "1..31"},
+		{"{\"platform\": {\n\"serial\": \"0123456789012345678901234567890123456789\"}}", 2,
+			"1..31"},
 		{"{\"platform\": {\n\"sf\": \"tun\"}}", 2, "platform.sf: tun is none of: "},
 		{"{\"platform\": {\n\"emu\": null}}", 2, "platform.emu: null is none of: "},
 		{"{\"platform\": [\n]}", 1, "platform: an object is wanted, not an array"},
 		{"{\"platform\": {\"hosts\": []}}", 1, "an array of 1..64 elements"},
-		{"{\"platform\": {\"hosts\": [{\"name\": \"a\"},\n{\"nam\": \"b\"}]}}", 2, "hosts[1].nam: unknown key"},
-		{"{\"platform\": {\"hosts\": [{\"name\": \"a\"}, {\"name\": \"a\"}]}}", 1, "a is used twice"},
-		{"{\"platform\": {\"hosts\": [{\"driver\": \"none\"}]}}", 1, "hosts[0].name is missing"},
-		{"{\n\"ib_dev_p0\": \"x\", \"platform\": {\"ports\": [{\"name\": \"y\"}]}}", 2, "x is none of"},
+		{"{\"platform\": {\"hosts\": [{\"name\": \"a\"},\n{\"nam\": \"b\"}]}}", 2,
+			"hosts[1].nam: unknown key"},
+		{"{\"platform\": {\"hosts\": [{\"name\": \"a\"}, {\"name\": \"a\"}]}}", 1,
+			"a is used twice"},
+		{"{\"platform\": {\"hosts\": [{\"driver\": \"none\"}]}}", 1,
+			"hosts[0].name is missing"},
+		{"{\n\"ib_dev_p0\": \"x\", \"platform\": {\"ports\": [{\"name\": \"y\"}]}}", 2,
+			"x is none of"},
 		{"{\n\"platform\": {},\n\"platform\": {}}", 3, "duplicate"},
 		{"{\n\"platform\": {},\n}", 3, "string or '}' expected"},
 		{"[]", 1, "an object is wanted, not an array"},

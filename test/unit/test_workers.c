@@ -2,7 +2,8 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Worker lcores with a real ring and a small SF: who wakes them, when they sleep, what they let go of. */
+/* Worker lcores with a real ring and a small SF: who wakes them, when they sleep, what they let go
+ * of. */
 
 #include <sched.h>
 #include <stdlib.h>
@@ -77,18 +78,19 @@ sf_fd(struct sf *sf, uint16_t queue)
 	return ((struct test_sf *)sf)->fd;
 }
 
-static const struct sf_ops test_sf_ops = {.name = "test", .rx_burst = sf_rx, .tx_burst = sf_tx, .rx_fd = sf_fd};
+static const struct sf_ops test_sf_ops = {
+	.name = "test", .rx_burst = sf_rx, .tx_burst = sf_tx, .rx_fd = sf_fd};
 
 /* Wait for something that another thread brings about. */
-#define WAIT_FOR(condition)                                                                                       \
-	do {                                                                                                      \
-		const time_t until = time(NULL) + HANG_SECONDS;                                                   \
-                                                                                                                  \
-		while (!(condition)) {                                                                            \
-			if (time(NULL) > until)                                                                   \
-				fail_msg("never: %s", #condition);                                                \
-			sched_yield();                                                                            \
-		}                                                                                                 \
+#define WAIT_FOR(condition)                                                                        \
+	do {                                                                                       \
+		const time_t until = time(NULL) + HANG_SECONDS;                                    \
+                                                                                                   \
+		while (!(condition)) {                                                             \
+			if (time(NULL) > until)                                                    \
+				fail_msg("never: %s", #condition);                                 \
+			sched_yield();                                                             \
+		}                                                                                  \
 	} while (0)
 
 static struct worker_stats
@@ -336,14 +338,20 @@ static int
 test_workers(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_worker_without_traffic_goes_to_sleep, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_worker_without_traffic_goes_to_sleep, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_kick_wakes_a_sleeping_worker, setup, teardown),
-		cmocka_unit_test_setup_teardown(frames_sent_without_a_pause_all_arrive, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_sfs_descriptor_wakes_a_sleeping_worker, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_driver_without_buffers_gets_the_frames_when_it_posts_some, setup,
+		cmocka_unit_test_setup_teardown(
+			frames_sent_without_a_pause_all_arrive, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			the_sfs_descriptor_wakes_a_sleeping_worker, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_driver_without_buffers_gets_the_frames_when_it_posts_some, setup,
 			teardown),
-		cmocka_unit_test_setup_teardown(a_pair_that_does_not_receive_leaves_frames_with_the_sf, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_withdrawn_pair_is_not_touched_any_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_pair_that_does_not_receive_leaves_frames_with_the_sf, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_withdrawn_pair_is_not_touched_any_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_broken_ring_raises_the_fault, setup, teardown),
 	};
 

@@ -5,8 +5,9 @@
 /*
  * Transport "vfio_user": a modern virtio-net PCIe function at a vfio-user socket.
  *
- * Composes the function from lib/pci (configuration space, MSI-X), lib/virtio (registers) and lib/vfio_user (socket,
- * protocol). Whatever has to wait for workers is a step: the client's access stays unanswered until op_done().
+ * Composes the function from lib/pci (configuration space, MSI-X), lib/virtio (registers) and
+ * lib/vfio_user (socket, protocol). Whatever has to wait for workers is a step: the client's access
+ * stays unanswered until op_done().
  */
 
 #include <errno.h>
@@ -51,7 +52,8 @@ struct vfio_user_emu {
 static const char *
 step_name(enum step step)
 {
-	static const char *const name[] = {"none", "register write", "FLR", "device reset", "disconnect"};
+	static const char *const name[] = {
+		"none", "register write", "FLR", "device reset", "disconnect"};
 
 	return name[step];
 }
@@ -222,7 +224,8 @@ irq_set_intx(struct vfio_user_emu *e, const struct vfio_user_irq_set *set)
 	int ret = 0;
 
 	if (set->action == VFIO_USER_IRQ_TRIGGER && (eventfd || set->count == 0)) {
-		ret = pci_irqs_set_intx(e->irqs, set->fds != NULL && set->count > 0 ? set->fds[0] : -1);
+		ret = pci_irqs_set_intx(
+			e->irqs, set->fds != NULL && set->count > 0 ? set->fds[0] : -1);
 		if (ret == 0)
 			return 0;
 	} else if (set->action == VFIO_USER_IRQ_UNMASK) {
@@ -243,10 +246,13 @@ irq_set(void *ctx, const struct vfio_user_irq_set *set)
 		return irq_set_msix(e, set);
 	if (set->index == VFIO_PCI_INTX_IRQ_INDEX)
 		return irq_set_intx(e, set);
-	/* Error and request interrupts are accepted and never fired: QEMU stops the VM on the first. */
+	/* Error and request interrupts are accepted and never fired: QEMU stops the VM on the
+	 * first. */
 	if (set->data == VFIO_USER_IRQ_EVENTFD)
 		close_fds(set);
-	return set->index == VFIO_PCI_ERR_IRQ_INDEX || set->index == VFIO_PCI_REQ_IRQ_INDEX ? 0 : -EINVAL;
+	return set->index == VFIO_PCI_ERR_IRQ_INDEX || set->index == VFIO_PCI_REQ_IRQ_INDEX
+		       ? 0
+		       : -EINVAL;
 }
 
 static int
@@ -303,7 +309,8 @@ static void
 front_log(void *ctx, int level, const char *msg)
 {
 	RTE_SET_USED(ctx);
-	rte_log(level <= LOG_WARNING ? RTE_LOG_WARNING : RTE_LOG_INFO, vfio_user_logtype, "%s\n", msg);
+	rte_log(level <= LOG_WARNING ? RTE_LOG_WARNING : RTE_LOG_INFO, vfio_user_logtype, "%s\n",
+		msg);
 }
 
 static const struct vfio_user_front_ops front_ops = {
@@ -385,7 +392,8 @@ emu_destroy(struct emu *emu)
 	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
 
 	if (e->dev != NULL)
-		vfio_user_device_reset_connection(e->dev); /* closes what a standing request carries */
+		vfio_user_device_reset_connection(
+			e->dev); /* closes what a standing request carries */
 	vfio_user_front_destroy(e->front);
 	vfio_user_device_destroy(e->dev);
 	virtio_pci_destroy(e->vp);
@@ -415,7 +423,8 @@ create_function(struct vfio_user_emu *e, const struct emu_params *p, struct pci_
 }
 
 static int
-create_device_side(struct vfio_user_emu *e, const struct emu_params *p, const struct pci_fn_params *fp)
+create_device_side(
+	struct vfio_user_emu *e, const struct emu_params *p, const struct pci_fn_params *fp)
 {
 	struct vfio_user_device_conf conf = {
 		.ops = &device_ops,
@@ -434,7 +443,8 @@ create_device_side(struct vfio_user_emu *e, const struct emu_params *p, const st
 	conf.irqs[VFIO_PCI_INTX_IRQ_INDEX].count = 1;
 	conf.irqs[VFIO_PCI_INTX_IRQ_INDEX].flags =
 		VFIO_USER_IRQ_F_EVENTFD | VFIO_USER_IRQ_F_MASKABLE | VFIO_USER_IRQ_F_AUTOMASKED;
-	/* No NORESIZE: with it QEMU takes all vectors away to add one, losing what fires between. */
+	/* No NORESIZE: with it QEMU takes all vectors away to add one, losing what fires between.
+	 */
 	conf.irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = p->msix_vectors;
 	conf.irqs[VFIO_PCI_MSIX_IRQ_INDEX].flags = VFIO_USER_IRQ_F_EVENTFD;
 	conf.irqs[VFIO_PCI_ERR_IRQ_INDEX].count = 1;
