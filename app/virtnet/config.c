@@ -386,8 +386,10 @@ read_file(const char *path, char *err, size_t err_len, int *ret)
 	*ret = 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		*ret = -errno;
-	else if (!S_ISREG(st.st_mode) || st.st_size > CONFIG_FILE_MAX)
-		*ret = S_ISREG(st.st_mode) ? -EFBIG : -EINVAL;
+	else if (!S_ISREG(st.st_mode))
+		*ret = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	else if (st.st_size > CONFIG_FILE_MAX)
+		*ret = -EFBIG;
 	else if ((text = calloc(1, st.st_size + 1)) == NULL)
 		*ret = -ENOMEM;
 	else if ((n = read(fd, text, st.st_size)) != st.st_size)
@@ -395,7 +397,8 @@ read_file(const char *path, char *err, size_t err_len, int *ret)
 	if (fd >= 0)
 		close(fd);
 	if (*ret < 0) {
-		snprintf(err, err_len, "%s: %s", path, strerror(-*ret));
+		snprintf(err, err_len, "%s: %s", path,
+			*ret == -EINVAL ? "not a regular file" : strerror(-*ret));
 		free(text);
 		return NULL;
 	}
