@@ -179,3 +179,9 @@ def test_json_option_drops_the_request_line_wherever_it_stands(virtnet, controll
     controller.answers["/virtnet/unplug"] = OK
     for words in (("--json", "unplug", "-p", "0"), ("unplug", "-p", "0", "--json")):
         assert body(virtnet(*words), 0) == OK
+
+
+def test_sentence_longer_than_telemetrys_strings_is_joined(virtnet, controller):
+    controller.answers["/virtnet/unplug"] = {"errno": -1065, "errstr": "first ",
+                                             "errstr_1": "second ", "errstr_2": "third"}
+    assert body(virtnet("unplug", "-p", "0")) == {"errno": -1065, "errstr": "first second third"}

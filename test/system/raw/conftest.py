@@ -7,6 +7,7 @@ One controller and two devices serve all tests: the *subject*, which tests maltr
 that brings the controller down fails, and the next one gets a new controller.
 """
 
+import errno
 import os
 import pathlib
 import shutil
@@ -17,8 +18,8 @@ import pytest
 
 from packet_socket import PacketSocket, frame
 from pci_config import PciConfig
-from vfio_user_client import Client, Disconnected
-from virtio_driver import GuestMemory, VirtioNet
+from vfio_user_client import Client, Disconnected, ServerError
+from virtio_driver import GuestMemory, VirtioNet, wait_for
 from virtnet_test import TOP
 from virtnet_test.controller import Controller
 
@@ -43,7 +44,9 @@ def connect(path, **options):
     while True:
         try:
             return Client(path, **options)
-        except (Disconnected, ConnectionError):
+        except (Disconnected, ConnectionError, ServerError) as error:
+            if isinstance(error, ServerError) and error.code != errno.EBUSY:
+                raise
             if time.monotonic() > give_up:
                 raise
             time.sleep(0.01)
@@ -66,8 +69,8 @@ class Station:
         self.driver.send(frame("ff:ff:ff:ff:ff:ff", payload))
         received = self.far.receive()
         assert received and received[14:14 + len(payload)] == payload, "transmit path is dead"
-        self.far.send(frame(self.device.mac, payload))
-        self.driver.receive(wanted=lambda data: data[14:14 + len(payload)] == payload)
+        self.driver.receives(lambda: self.far.send(frame(self.device.mac, payload)),
+                             lambda data: data[14:14 + len(payload)] == payload)
 
     def close(self):
         self.client.close()
@@ -100,6 +103,13 @@ class Lab:
         device = self.controller.hotplug(*options, mac=mac, pairs=2, size=256)
         self.controller.netns.run(f"ip link set {device.representor} up")
         return device
+
+    def connections(self, device):
+        """Connections to a device's socket that the controller has accepted and not closed."""
+        with open(f"/proc/{self.controller.process.pid}/net/unix", encoding="utf-8") as table:
+            rows = [line.split() for line in table]
+        # Num RefCount Protocol Flags Type St Inode Path; St 03 is SS_CONNECTED.
+        return sum(row[5] == "03" and row[7:] == [str(device.socket)] for row in rows)
 
     def descriptors(self):
         """Number of descriptors that the controller holds."""
@@ -162,8 +172,9 @@ def fixture_device(lab):
 
 
 @pytest.fixture(name="stranger")
-def fixture_stranger(device):
+def fixture_stranger(lab, device):
     """A connection on which nothing has been said yet."""
+    wait_for(lambda: lab.connections(device) == 0, "end of the connection before")
     client = connect(device.socket, negotiate=False)
     yield client
     client.close()

@@ -202,11 +202,21 @@ def test_queue_that_is_not_there_has_size_zero(client, queue):
 
 
 @pytest.mark.parametrize("size", [0, 3, 100, 512, 0x8000, 0xffff])
-def test_queue_size_that_is_not_allowed_is_not_taken(client, size):
+def test_queue_of_a_size_that_is_not_allowed_cannot_be_enabled(client, size):
     registers = Registers(client)
+    registers.set("device_status", 3)
+    registers.accept_features(F_VERSION_1)
+    registers.set("device_status", 11)
     registers.set("queue_select", 0)
     registers.set("queue_size", size)
-    assert registers.get("queue_size") in (256,)
+    for number, area in enumerate(("queue_desc", "queue_driver", "queue_device"), 1):
+        registers.set(area, number << 20)
+    registers.set("queue_enable", 1)
+    assert registers.get("queue_enable") == 0
+    registers.set("queue_size", 64)
+    registers.set("queue_enable", 1)
+    assert registers.get("queue_enable") == 1
+    registers.reset()
 
 
 @pytest.mark.parametrize("vector", [0x100, 0x7ff, 0xfffe])

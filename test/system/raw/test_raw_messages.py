@@ -189,26 +189,28 @@ def test_client_that_dies_within_a_message(client, reconnect, cut):
     serves(reconnect())
 
 
+def send_until_blocked(client):
+    """Requests, until the server stops reading because nobody reads its answers."""
+    client.sock.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        for _ in range(5000):
+            client.send(vu.REGION_READ, access_body(vu.REGION_CONFIG, 0, 4096))
+
+
 def test_client_that_dies_before_reading_its_answers(client, reconnect):
-    for _ in range(500):
-        client.send(vu.REGION_READ, access_body(vu.REGION_CONFIG, 0, 4096))
+    send_until_blocked(client)
     client.close()
     serves(reconnect())
 
 
 def test_client_that_never_reads_does_not_stop_others(client, lab):
-    client.sock.settimeout(0.2)
-    try:
-        for _ in range(5000):
-            client.send(vu.REGION_READ, access_body(vu.REGION_CONFIG, 0, 4096))
-    except TimeoutError:
-        pass
+    send_until_blocked(client)
     lab.witness.check()
 
 
 def test_second_client_is_turned_away_at_once(client, device):
     start = time.monotonic()
-    with pytest.raises((Disconnected, ConnectionError)):
+    with pytest.raises(vu.ServerError, match="EBUSY"):
         Client(device.socket)
     assert time.monotonic() - start < 2
     serves(client)
@@ -218,13 +220,16 @@ def test_hundred_surplus_clients_harm_nobody(client, device):
     others = []
     for _ in range(100):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(5)
-        sock.connect(str(device.socket))
+        try:
+            sock.settimeout(5)
+            sock.connect(str(device.socket))
+        except BlockingIOError:
+            pass  # more than the server lets wait: turned down by the kernel
         others.append(sock)
     for sock in others:
         try:
             assert sock.recv(1) == b""
-        except ConnectionError:
+        except OSError:
             pass
         sock.close()
     serves(client)

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -60,6 +61,7 @@ class Controller:
 
     def start(self):
         """Start it and wait until it takes commands."""
+        old_log = self.log()
         cpus = sorted(os.sched_getaffinity(0))
         # Workers stay clear of the first core, where the control core and most of QEMU run.
         lcores = f"0@{cpus[0]},1@{cpus[1 % len(cpus)]}"
@@ -71,12 +73,12 @@ class Controller:
                 ),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        wait_until(self._ready, "the controller to be ready", seconds=30)
+        wait_until(lambda: self._ready(old_log), "the controller to be ready", seconds=60)
         return self
 
-    def _ready(self):
+    def _ready(self, old_log):
         assert self.process.poll() is None, f"the controller ended at its start:\n{self.log()}"
-        return "controller is ready" in self.log()
+        return "controller is ready" in self.log()[len(old_log):]
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -118,3 +120,4 @@ class Controller:
                 self.check_log()
         finally:
             self.netns.delete()
+            shutil.rmtree(f"/var/run/dpdk/{self.prefix}", ignore_errors=True)
