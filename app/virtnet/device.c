@@ -64,9 +64,25 @@ finish(struct device *dev, int err, const char *text)
 		done(dev->done_arg, dev, err, text);
 }
 
+/* A question to the host that the device does not outlive. */
+struct bdf_query {
+	struct device *dev; /* NULL: it has gone */
+};
+
+/* A host that is destroyed never answers. */
+static void
+bdf_query_drop(struct device *dev)
+{
+	if (dev->bdf_query != NULL)
+		dev->bdf_query->dev = NULL;
+	if (dev->ctl->host[dev->conf.host] == NULL)
+		free(dev->bdf_query);
+}
+
 static void
 device_free(struct device *dev)
 {
+	bdf_query_drop(dev);
 	if (dev->vdev != NULL)
 		virtio_dev_destroy(dev->vdev);
 	if (dev->hm != NULL)
@@ -243,6 +259,7 @@ create_function(struct device *dev)
 		.fresh = true,
 		.msix_vectors = vp.num_vectors,
 		.serial = topology_serial(&dev->ctl->cfg, dev->slot),
+		.any_file = dev->ctl->cfg.any_file,
 		.up = &device_emu_upcalls,
 		.ctx = dev,
 	};
@@ -454,6 +471,39 @@ device_unplug(struct device *dev, bool force, device_done_t done, void *arg)
 	describe_plug(dev, &plug);
 	host->ops->unplug(host, &plug, force, DEVICE_UNPLUG_MS, unplugged, dev);
 	return 0;
+}
+
+/* ---- where the host sees it ---- */
+
+static void
+bdf_answered(void *arg, const struct host_reply *reply)
+{
+	struct bdf_query *q = arg;
+	struct device *dev = q->dev;
+
+	free(q);
+	if (dev == NULL)
+		return;
+	dev->bdf_query = NULL;
+	if (reply->result != HOST_OK || reply->bdf[0] == '\0' || strcmp(dev->bdf, reply->bdf) == 0)
+		return;
+	log_info("%s: now at %s, was at %s", dev->vuid, reply->bdf, dev->bdf);
+	strcpy(dev->bdf, reply->bdf);
+}
+
+void
+device_refresh_bdf(struct device *dev)
+{
+	struct host *host = dev->ctl->host[dev->conf.host];
+
+	/* One question at a time: drivers may come and go as fast as they like. */
+	if (dev->bdf_query != NULL || dev->phase != DEVICE_LIVE || host == NULL)
+		return;
+	dev->bdf_query = calloc(1, sizeof(*dev->bdf_query));
+	if (dev->bdf_query == NULL)
+		return;
+	dev->bdf_query->dev = dev;
+	host->ops->query(host, dev->plug_id, bdf_answered, dev->bdf_query);
 }
 
 /* ---- finding ---- */

@@ -90,6 +90,7 @@ struct device {
 	uint8_t slot; /**< switch port, from 0 */
 	char vuid[DEVICE_VUID_LEN];
 	char bdf[HOST_BDF_LEN];
+	struct bdf_query *bdf_query; /**< the host is being asked for it */
 	char plug_id[DEVICE_VUID_LEN + 16];
 	char socket[CONFIG_PATH_LEN];
 
@@ -145,6 +146,10 @@ int device_unplug(struct device *dev, bool force, device_done_t done, void *arg)
 
 /** Destroy without asking the host (controller stops). */
 void device_destroy(struct device *dev);
+
+/** A driver has come up, perhaps after a reboot that renumbered buses: ask the host where it sees
+ * the device. */
+void device_refresh_bdf(struct device *dev);
 
 /** The host has closed its connection; an unplug may be waiting for it. */
 void device_host_gone(struct device *dev);

@@ -32,6 +32,7 @@ started(struct device *dev, int err, uint32_t token)
 	}
 	dev->started = true;
 	device_resume(dev);
+	device_refresh_bdf(dev);
 	log_limited(&dev->log_limit, LOG_LEVEL_INFO,
 		"%s: driver is up, features 0x%" PRIx64 ", %u queue pairs", dev->vuid,
 		virtio_dev_features(dev->vdev), dev->state->pairs);
