@@ -4,6 +4,8 @@
 
 /* The packet path between a pair's rings and its SF queue. */
 
+#include <poll.h>
+
 #include "qpair.h"
 
 static void
@@ -84,6 +86,14 @@ qpair_poll(struct qpair *qp, enum qpair_side side)
 	return side == QPAIR_RX ? poll_rx(qp) : poll_tx(qp);
 }
 
+static bool
+readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0;
+}
+
 /*
  * TX waits for the driver's kick. RX waits for the SF's descriptor; only a driver without buffers
  * has to kick. The descriptors are edge triggered, so what came before the last look here is found
@@ -93,6 +103,7 @@ bool
 qpair_idle(struct qpair *qp, enum qpair_side side)
 {
 	struct vring *vr = &qp->ring[side];
+	int fd;
 
 	if (!qp->run[side] || vring_broken(vr))
 		return true;
@@ -103,5 +114,7 @@ qpair_idle(struct qpair *qp, enum qpair_side side)
 		return true;
 	if (vring_avail_entries(vr) == 0 && !vring_kicks_on(vr))
 		return true;
-	return qp->sf_ops->rx_fd(qp->sf, qp->index) >= 0 && poll_rx(qp) == 0;
+	fd = qp->sf_ops->rx_fd(qp->sf, qp->index);
+	/* Packets that the SF had no mbufs for make no second edge. */
+	return fd >= 0 && poll_rx(qp) == 0 && !readable(fd);
 }

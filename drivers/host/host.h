@@ -9,9 +9,9 @@
  * @file
  * Host driver: who plugs a function into a host.
  *
- * A driver registers a struct host_ops under a name with HOST_DRIVER_REGISTER() and is known nowhere else. All
- * functions run on the control lcore and never block; answers come through callbacks from the event loop, never from
- * within the call itself.
+ * A driver registers a struct host_ops under a name with HOST_DRIVER_REGISTER() and is known
+ * nowhere else. All functions run on the control lcore and never block; answers come through
+ * callbacks from the event loop, never from within the call itself.
  */
 
 #include <stdbool.h>
@@ -27,11 +27,13 @@ struct host_ops;
 
 /** One entry of platform.hosts. Strings belong to the caller and outlive the host. */
 struct host_conf {
-	const char *name;	 /**< unique */
-	const char *qmp_socket;	 /**< qmp: path of QEMU's QMP unix socket */
-	const char *const *root_ports; /**< qmp: ids of PCIe root ports to plug into; NULL: all free ones found */
+	const char *name;	/**< unique */
+	const char *qmp_socket; /**< qmp: path of QEMU's QMP unix socket */
+	/** qmp: ids of PCIe root ports to plug into; NULL: all free ones found */
+	const char *const *root_ports;
 	unsigned int n_root_ports;
-	bool msix_unplug_safe;	 /**< qmp: the operator says this QEMU survives unplug of MSI-X vfio-user devices */
+	/** qmp: the operator says this QEMU survives unplug of MSI-X vfio-user devices */
+	bool msix_unplug_safe;
 };
 
 /** Head of every driver's own structure. */
@@ -41,25 +43,28 @@ struct host {
 };
 
 struct host_plug {
-	const char *id;		/**< unique device id on the host, e.g. "virtnet-<VUID>" */
-	const char *transport;	/**< emu driver's name: "vfio_user" */
-	const char *socket;	/**< path the host connects to */
-	bool msix;		/**< the function has MSI-X */
+	const char *id;	       /**< unique device id on the host, e.g. "virtnet-<VUID>" */
+	const char *transport; /**< emu driver's name: "vfio_user" */
+	const char *socket;    /**< path the host connects to */
+	bool msix;	       /**< the function has MSI-X */
 };
 
 enum host_result {
 	HOST_OK = 0,
-	HOST_ERR_UNREACHABLE,  /**< no connection to the host */
-	HOST_ERR_NO_SLOT,      /**< no free root port */
-	HOST_ERR_REFUSED,      /**< the host refused the device: err says why */
-	HOST_ERR_NOT_READY,    /**< unplug: the guest did not let go in time, or is known to crash */
+	HOST_ERR_UNREACHABLE, /**< no connection to the host */
+	HOST_ERR_NO_SLOT,     /**< no free root port */
+	HOST_ERR_REFUSED,     /**< the host refused the device: err says why */
+	/** unplug: the guest did not let go in time, or is known to crash */
+	HOST_ERR_NOT_READY,
 	HOST_ERR_NOT_FOUND,
 };
 
 struct host_reply {
 	enum host_result result;
-	char bdf[HOST_BDF_LEN]; /**< plug: address that the host gave, "bb:dd.f"; empty if unknown */
-	char err[HOST_ERR_LEN]; /**< a sentence when result is not HOST_OK */
+	/** plug, query: address that the host gave, "bb:dd.f"; empty if unknown */
+	char bdf[HOST_BDF_LEN];
+	/** a sentence without control characters when result is not HOST_OK */
+	char err[HOST_ERR_LEN];
 };
 
 typedef void (*host_done_t)(void *arg, const struct host_reply *reply);
@@ -67,20 +72,24 @@ typedef void (*host_done_t)(void *arg, const struct host_reply *reply);
 struct host_ops {
 	const char *name;
 	/** @return 0; -EINVAL with a sentence in err; -errno. Needs no living host. */
-	int (*create)(const struct host_conf *conf, struct event_base *base, struct host **out, char *err,
-		size_t err_len);
+	int (*create)(const struct host_conf *conf, struct event_base *base, struct host **out,
+		char *err, size_t err_len);
 	/** Drops what is under way without calling back. */
 	void (*destroy)(struct host *host);
-	/** Plug a function in. `done` is called exactly once, later. The strings are copied. */
+	/**
+	 * Plug a function in. `done` is called exactly once, later. The strings are copied. HOST_OK
+	 * as soon as the host is known to have the function, with or without its address.
+	 */
 	void (*plug)(struct host *host, const struct host_plug *plug, host_done_t done, void *arg);
 	/**
 	 * Ask the host to let go of the function and wait for it.
 	 * @param force  also when the host is known to crash on it
 	 */
-	void (*unplug)(struct host *host, const struct host_plug *plug, bool force, unsigned int timeout_ms,
-		host_done_t done, void *arg);
+	void (*unplug)(struct host *host, const struct host_plug *plug, bool force,
+		unsigned int timeout_ms, host_done_t done, void *arg);
 	/**
-	 * Address of a plugged function now (firmware and guest may have renumbered buses). `done` gets bdf.
+	 * Address of a plugged function now (firmware and guest may have renumbered buses). `done`
+	 * gets bdf.
 	 */
 	void (*query)(struct host *host, const char *id, host_done_t done, void *arg);
 };
@@ -94,11 +103,11 @@ void host_driver_register(struct host_driver *driver);
 const struct host_ops *host_driver_find(const char *name);
 void host_driver_names(char *buf, size_t len);
 
-#define HOST_DRIVER_REGISTER(id, table)                                                                           \
-	static struct host_driver host_driver_##id = {.ops = &(table)};                                           \
-	__attribute__((constructor)) static void host_driver_register_##id(void)                                  \
-	{                                                                                                         \
-		host_driver_register(&host_driver_##id);                                                          \
+#define HOST_DRIVER_REGISTER(id, table)                                                            \
+	static struct host_driver host_driver_##id = {.ops = &(table)};                            \
+	__attribute__((constructor)) static void host_driver_register_##id(void)                   \
+	{                                                                                          \
+		host_driver_register(&host_driver_##id);                                           \
 	}
 
 #endif /* DRIVERS_HOST_HOST_H */

@@ -9,12 +9,15 @@
  * @file
  * SF driver: what carries a device's packets to its representor.
  *
- * A driver registers a struct sf_ops under a name with SF_DRIVER_REGISTER() and is known nowhere else.
+ * A driver registers a struct sf_ops under a name with SF_DRIVER_REGISTER() and is known nowhere
+ * else.
  *
- * Threads: functions marked "helper" may block and run on the controller's helper thread, one at a time per SF, never
- * while a worker uses what they take away. Functions marked "worker" run on the lcore that owns the queue.
+ * Threads: functions marked "helper" may block and run on the controller's helper thread, one at a
+ * time per SF, never while a worker uses what they take away. Functions marked "worker" run on the
+ * lcore that owns the queue.
  *
- * Packets are mbufs with a struct virtio_net_hdr_mrg_rxbuf directly before their data (lib/vring/vring.h).
+ * Packets are mbufs with a struct virtio_net_hdr_mrg_rxbuf directly before their data
+ * (lib/vring/vring.h).
  */
 
 #include <net/if.h>
@@ -26,24 +29,29 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
-#define SF_MAX_PAIRS 127u /**< queue pairs of a device: 256 MSI-X vectors less configuration and control */
+/** Queue pairs of a device: 256 MSI-X vectors less configuration and control. */
+#define SF_MAX_PAIRS 127u
 
-/** What the SF does itself with the virtio-net header; the rest is done in software before it gets a packet. */
+/**
+ * What the SF does itself with the virtio-net header; the rest is done in software before it gets a
+ * packet.
+ */
 enum sf_cap {
-	SF_CAP_TX_CSUM = 1u << 0,  /**< takes NEEDS_CSUM */
-	SF_CAP_TX_TSO4 = 1u << 1,  /**< takes GSO_TCPV4 */
+	SF_CAP_TX_CSUM = 1u << 0, /**< takes NEEDS_CSUM */
+	SF_CAP_TX_TSO4 = 1u << 1, /**< takes GSO_TCPV4 */
 	SF_CAP_TX_TSO6 = 1u << 2,
-	SF_CAP_RX_CSUM = 1u << 3,  /**< may deliver NEEDS_CSUM or DATA_VALID when asked to */
+	SF_CAP_RX_CSUM = 1u << 3, /**< may deliver NEEDS_CSUM or DATA_VALID when asked to */
 };
 
 struct sf_params {
-	uint32_t sf_num;		/**< 1000.. */
-	char rep[IFNAMSIZ];		/**< name of the representor, e.g. en3f0pf0sf2000 */
-	struct rte_ether_addr mac;	/**< of the device; the representor's own differs */
+	uint32_t sf_num;	   /**< 1000.. */
+	char rep[IFNAMSIZ];	   /**< name of the representor, e.g. en3f0pf0sf2000 */
+	struct rte_ether_addr mac; /**< of the device; the representor's own differs */
 	uint16_t mtu;
-	uint16_t max_pairs;		/**< queue pairs the device can have */
-	struct rte_mempool *pool;	/**< for received packets; data room >= 2 KiB */
-	const char *args;		/**< driver's own "key=value,..." from platform.sf_args, or NULL */
+	uint16_t max_pairs;	  /**< queue pairs the device can have */
+	struct rte_mempool *pool; /**< for received packets; data room >= 2 KiB */
+	/** driver's own "key=value,..." from platform.sf_args, or NULL */
+	const char *args;
 };
 
 struct sf_ops;
@@ -51,26 +59,31 @@ struct sf_ops;
 /** Head of every driver's own structure. */
 struct sf {
 	const struct sf_ops *ops;
-	uint32_t caps;	      /**< enum sf_cap */
-	int rep_ifindex;      /**< of the representor, 0 if it has none */
+	uint32_t caps;	 /**< enum sf_cap */
+	int rep_ifindex; /**< of the representor, 0 if it has none */
 	char rep[IFNAMSIZ];
-	uint16_t max_pairs;   /**< pairs the SF can really have, <= params */
+	uint16_t max_pairs; /**< pairs the SF can really have, <= params */
 };
 
 struct sf_queue_stats {
-	uint64_t rx_errors; /**< frames that could not be read (truncated, no mbuf) */
-	uint64_t tx_errors; /**< frames refused */
+	uint64_t rx_errors;  /**< frames that could not be read and are lost (truncated) */
+	uint64_t rx_no_mbuf; /**< bursts that ended for want of mbufs; frames may wait */
+	uint64_t tx_errors;  /**< frames refused */
 };
 
 struct sf_ops {
 	const char *name;
-	/** helper. @return 0; -EEXIST representor name in use; -EINVAL bad args; -errno. err gets a sentence. */
+	/**
+	 * helper.
+	 * @return 0; -EEXIST representor name in use; -EINVAL bad args; -errno. err gets a sentence
+	 */
 	int (*create)(const struct sf_params *params, struct sf **out, char *err, size_t err_len);
 	/** helper. Removes the representor. */
 	void (*destroy)(struct sf *sf);
 	/**
-	 * helper. Number of pairs that carry packets, 0..max_pairs. 0: no driver, the representor loses its carrier and
-	 * whatever was queued is dropped. Growing attaches queues first; rx_csum: deliver unfinished checksums.
+	 * helper. Number of pairs that carry packets, 0..max_pairs. 0: no driver, the representor
+	 * loses its carrier and whatever was queued is dropped. Growing attaches queues first;
+	 * queues that go give back the mbufs they hold. rx_csum: deliver unfinished checksums.
 	 * @return 0; -errno (nothing changed)
 	 */
 	int (*set_queues)(struct sf *sf, uint16_t pairs, bool rx_csum);
@@ -78,11 +91,21 @@ struct sf_ops {
 	int (*set_mtu)(struct sf *sf, uint16_t mtu);
 	/** helper. Administrative link of the device: carrier of the representor. */
 	int (*set_link)(struct sf *sf, bool up);
-	/** worker. Up to n packets received; the caller owns them. */
+	/**
+	 * worker. Up to n packets received; the caller owns them. Fewer than n, and even 0, do not
+	 * say that none is left: without mbufs packets wait. The descriptor of rx_fd() says it.
+	 */
 	uint16_t (*rx_burst)(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
-	/** worker. Takes all n packets; those it cannot send are freed and counted. @return packets sent */
+	/**
+	 * worker. Takes all n packets; those it cannot send are freed and counted.
+	 * @return packets sent
+	 */
 	uint16_t (*tx_burst)(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
-	/** Descriptor that is readable while the queue has packets, for an idle worker; -1: must be polled. Any thread. */
+	/**
+	 * Any thread. Descriptor that is readable (POLLIN) as long as the queue has packets, those
+	 * included that a burst left behind; -1: must be polled. Whoever waits for edges must look
+	 * at the level before: packets that are there already make none.
+	 */
 	int (*rx_fd)(struct sf *sf, uint16_t queue);
 	/** Any thread. */
 	void (*queue_stats)(struct sf *sf, uint16_t queue, struct sf_queue_stats *stats);
@@ -99,11 +122,11 @@ const struct sf_ops *sf_driver_find(const char *name);
 /** Names of all drivers, comma separated, for messages. */
 void sf_driver_names(char *buf, size_t len);
 
-#define SF_DRIVER_REGISTER(id, table)                                                                             \
-	static struct sf_driver sf_driver_##id = {.ops = &(table)};                                               \
-	__attribute__((constructor)) static void sf_driver_register_##id(void)                                    \
-	{                                                                                                         \
-		sf_driver_register(&sf_driver_##id);                                                              \
+#define SF_DRIVER_REGISTER(id, table)                                                              \
+	static struct sf_driver sf_driver_##id = {.ops = &(table)};                                \
+	__attribute__((constructor)) static void sf_driver_register_##id(void)                     \
+	{                                                                                          \
+		sf_driver_register(&sf_driver_##id);                                               \
 	}
 
 #endif /* DRIVERS_SF_SF_H */

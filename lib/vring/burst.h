@@ -49,16 +49,19 @@ enum burst_slow {
 	SLOW_DONE,
 	SLOW_DROPPED, /**< the packet is lost; transmit: the chain is used all the same */
 	SLOW_BROKEN,
-	SLOW_NO_MBUF, /**< transmit: leave the chain for later */
+	SLOW_LATER, /**< the burst has done enough, or (transmit) lacks mbufs: leave the chain */
 };
 
-/** Copy the packet of any chain into raw mbufs, m first; unless done, m stays raw. */
+/**
+ * Copy the packet of any chain into raw mbufs, m first; unless done, m stays raw. work: what the
+ * burst's chains have taken so far.
+ */
 enum burst_slow burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m,
-	uint16_t head, unsigned int spec);
+	uint16_t head, unsigned int spec, uint32_t *work);
 
 /** Copy any packet into any chain. */
-enum burst_slow burst_enqueue_slow(
-	struct vring *vr, const struct rte_mbuf *m, uint16_t head, unsigned int spec);
+enum burst_slow burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m, uint16_t head,
+	unsigned int spec, uint32_t *work);
 
 static __rte_always_inline void
 burst_heads(const struct vring *vr, struct burst_slot *slot, uint16_t n)
@@ -186,6 +189,7 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 	const bool plain = vr->hdr_len == HDR_SIZE && (int32_t)room > RTE_ETHER_HDR_LEN;
 	struct burst_slot slot[VRING_BURST];
 	uint16_t done, got = 0;
+	uint32_t work = 0;
 	uint64_t bytes = 0;
 
 	if (unlikely(vring_broken(vr)))
@@ -210,7 +214,7 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 				what = SLOW_DROPPED;
 			}
 		} else {
-			what = burst_dequeue_slow(vr, mp, m, slot[done].head, spec);
+			what = burst_dequeue_slow(vr, mp, m, slot[done].head, spec, &work);
 		}
 		if (unlikely(what >= SLOW_BROKEN))
 			break;
@@ -271,6 +275,7 @@ burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsign
 	const bool plain = vr->hdr_len == HDR_SIZE;
 	struct burst_slot slot[VRING_BURST];
 	uint16_t avail, done, used = 0;
+	uint32_t work = 0;
 	uint64_t bytes = 0;
 
 	if (unlikely(vring_broken(vr)))
@@ -295,8 +300,8 @@ burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsign
 			    s->len >= HDR_SIZE + m->pkt_len))
 			burst_enqueue_plain(m, s, spec);
 		else
-			what = burst_enqueue_slow(vr, m, s->head, spec);
-		if (unlikely(what == SLOW_BROKEN))
+			what = burst_enqueue_slow(vr, m, s->head, spec, &work);
+		if (unlikely(what >= SLOW_BROKEN))
 			break;
 		if (unlikely(what == SLOW_DROPPED))
 			continue;

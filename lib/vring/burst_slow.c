@@ -37,16 +37,30 @@ no_mbuf:
 	return -1;
 }
 
+/* A chain as far as a packet can use it. */
+static enum burst_slow
+packet_gather(struct vring *vr, uint16_t head, struct vring_chain *chain, uint32_t *work)
+{
+	if (*work >= VRING_BURST_WORK)
+		return SLOW_LATER;
+	if (split_gather(vr, head, vr->hdr_len + VRING_MAX_PACKET, chain) != 0)
+		return SLOW_BROKEN;
+	*work += chain->work;
+	return SLOW_DONE;
+}
+
 enum burst_slow
 burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m, uint16_t head,
-	unsigned int spec)
+	unsigned int spec, uint32_t *work)
 {
 	struct vring_chain chain;
 	struct iov_cursor cur;
+	enum burst_slow what;
 	uint32_t len;
 
-	if (split_gather(vr, head, &chain) != 0)
-		return SLOW_BROKEN;
+	what = packet_gather(vr, head, &chain, work);
+	if (what != SLOW_DONE)
+		return what;
 	if (chain.out_len < vr->hdr_len) {
 		vring_fail(vr, VRING_ERR_CHAIN);
 		return SLOW_BROKEN;
@@ -68,18 +82,21 @@ burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m,
 			return SLOW_DROPPED;
 		}
 	}
-	return packet_read(&cur, mp, m, len) == 0 ? SLOW_DONE : SLOW_NO_MBUF;
+	return packet_read(&cur, mp, m, len) == 0 ? SLOW_DONE : SLOW_LATER;
 }
 
 enum burst_slow
-burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m, uint16_t head, unsigned int spec)
+burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m, uint16_t head, unsigned int spec,
+	uint32_t *work)
 {
 	struct vring_chain chain;
 	struct iov_cursor cur;
+	enum burst_slow what;
 	uint8_t hdr[HDR_SIZE];
 
-	if (split_gather(vr, head, &chain) != 0)
-		return SLOW_BROKEN;
+	what = packet_gather(vr, head, &chain, work);
+	if (what != SLOW_DONE)
+		return what;
 	if (chain.in_len < vr->hdr_len) {
 		vring_fail(vr, VRING_ERR_CHAIN);
 		return SLOW_BROKEN;

@@ -14,6 +14,7 @@ struct walk {
 	uint64_t table;	  /* IOVA of the indirect table */
 	uint32_t entries; /* descriptors in the table walked, indirect or not */
 	uint32_t budget;  /* descriptors that the chain may still have */
+	uint32_t seen;	  /* descriptors read */
 	uint32_t idx;
 	bool indirect;
 	bool writable; /* a device-writable buffer has been seen */
@@ -113,7 +114,7 @@ pieces_add(struct vring *vr, const struct virtq_desc *d, struct walk *w, struct 
 }
 
 int
-split_gather(struct vring *vr, uint16_t head, struct vring_chain *c)
+split_gather(struct vring *vr, uint16_t head, uint32_t max, struct vring_chain *c)
 {
 	struct walk w = {
 		.entries = vr->size,
@@ -132,6 +133,7 @@ split_gather(struct vring *vr, uint16_t head, struct vring_chain *c)
 			return fail(vr, VRING_ERR_INDEX);
 		if (w.budget-- == 0)
 			return fail_too_long(vr);
+		w.seen++;
 		if (!w.indirect)
 			d = split_desc_load(&vr->desc[w.idx]);
 		else if (indirect_load(vr, w.table + w.idx * sizeof(d), &d) != 0)
@@ -143,10 +145,12 @@ split_gather(struct vring *vr, uint16_t head, struct vring_chain *c)
 		}
 		if (pieces_add(vr, &d, &w, c) != 0)
 			return -1;
-		if ((d.flags & VIRTQ_DESC_F_NEXT) == 0)
-			return 0;
+		if ((d.flags & VIRTQ_DESC_F_NEXT) == 0 || c->out_len > max || c->in_len > max)
+			break;
 		w.idx = d.next;
 	}
+	c->work = (uint16_t)RTE_MAX(w.seen, (uint32_t)c->n_out + c->n_in);
+	return 0;
 }
 
 static void *
@@ -208,7 +212,7 @@ vring_pop(struct vring *vr, struct vring_chain *chain)
 		return -1;
 	if (split_avail(vr, 1) == 0)
 		return vring_broken(vr) ? -1 : 0;
-	if (split_gather(vr, split_head(vr, vr->avail_idx), chain) != 0)
+	if (split_gather(vr, split_head(vr, vr->avail_idx), CHAIN_WHOLE, chain) != 0)
 		return -1;
 	vr->avail_idx++;
 	vr->rec->stats.received_desc++;

@@ -17,9 +17,13 @@
  * Walk the chain that begins at descriptor `head` of a split ring; everything in it is checked and
  * translated.
  *
+ * @param max  bytes, readable or writable, behind which the rest of the chain is not looked at:
+ *	       nobody will use it. CHAIN_WHOLE: walk to the end.
  * @return 0; -1 the ring broke
  */
-int split_gather(struct vring *vr, uint16_t head, struct vring_chain *chain);
+int split_gather(struct vring *vr, uint16_t head, uint32_t max, struct vring_chain *chain);
+
+#define CHAIN_WHOLE UINT32_MAX
 
 /** A place in a list of pieces. */
 struct iov_cursor {

@@ -40,9 +40,15 @@
 #error "rings are little-endian in memory and are read as they stand"
 #endif
 
-#define VRING_MAX_SIZE	    32768u /**< entries, virtio 1.2 2.7 */
-#define VRING_MAX_CHAIN	    1024u  /**< descriptors of one chain: what Linux and QEMU allow */
-#define VRING_BURST	    32u	   /**< packets per call of a burst function, at most */
+#define VRING_MAX_SIZE	32768u /**< entries, virtio 1.2 2.7 */
+#define VRING_MAX_CHAIN 1024u  /**< descriptors of one chain: what Linux and QEMU allow */
+#define VRING_BURST	32u    /**< packets per call of a burst function, at most */
+/**
+ * Descriptors per call, more or less: two chains of the greatest length. With indirect tables a
+ * driver pays one index store for VRING_BURST such chains, and we would read 32768 descriptors
+ * while the worker's other queues wait. Ordinary drivers stay below: Linux' longest chains have 19.
+ */
+#define VRING_BURST_WORK    (2u * VRING_MAX_CHAIN)
 #define VRING_MBUF_DATA_OFF (RTE_PKTMBUF_HEADROOM + sizeof(struct virtio_net_hdr_mrg_rxbuf))
 #define VRING_MBUF_HDR(m)                                                                          \
 	((struct virtio_net_hdr_mrg_rxbuf *)(rte_pktmbuf_mtod(m, uint8_t *) -                      \
@@ -69,7 +75,7 @@ struct vring_conf {
 	uint64_t desc;	   /**< IOVA of descriptor area */
 	uint64_t driver;   /**< IOVA of driver area (split: available ring) */
 	uint64_t device;   /**< IOVA of device area (split: used ring) */
-	const struct hostmem *hm;
+	struct hostmem *hm;
 	/** positions: taken up if record->running, else zero; a device reset clears `running` */
 	struct ring_record *record;
 };
@@ -97,7 +103,8 @@ struct vring {
 	struct hostmem_hint hint;
 	struct hostmem_hint desc_hint; /**< for indirect tables */
 	/* cold */
-	const struct hostmem *hm;
+	struct hostmem *hm;
+	uint8_t *gathered[3]; /**< areas whose pages lie scattered (hostmem_gather()), or NULL */
 	uint64_t features;
 	uint64_t desc_iova, driver_iova, device_iova;
 } __rte_cache_aligned;
@@ -107,14 +114,15 @@ struct vring {
  * buffer chain is dropped and counted, its chain stays available.
  *
  * @return packets consumed; they are freed. Fewer than n when n is more than VRING_BURST, the
- *         driver has no more buffers or the ring broke.
+ *         driver has no more buffers, its chains took VRING_BURST_WORK or the ring broke.
  */
 typedef uint16_t (*vring_enqueue_t)(struct vring *vr, struct rte_mbuf **pkts, uint16_t n);
 
 /**
  * Driver -> host: copy packets out of the driver's buffers (TX queue) into mbufs of pool mp (an
- * ordinary packet pool: mbufs with data of their own). When the pool runs dry the rest stays in
- * the ring. A packet with a bad virtio-net header is dropped and counted, its chain completed.
+ * ordinary packet pool: mbufs with data of their own). When the pool runs dry, or the chains took
+ * VRING_BURST_WORK, the rest stays in the ring. A packet that has a bad virtio-net header or is
+ * longer than VRING_MAX_PACKET is dropped and counted, its chain completed.
  *
  * @return packets stored in pkts. The caller owns them.
  */
@@ -201,6 +209,7 @@ struct vring_chain {
 	uint16_t head;
 	uint16_t n_out; /**< device-readable pieces, first in iov */
 	uint16_t n_in;	/**< device-writable pieces, after them */
+	uint16_t work;	/**< descriptors read, or pieces if those are more */
 	uint32_t out_len;
 	uint32_t in_len;
 	struct iovec iov[VRING_MAX_CHAIN];

@@ -584,16 +584,35 @@ a_frame_waits_in_the_kernel_while_there_are_no_mbufs(void **state)
 	struct sf *sf = tap_new(1, 1500);
 	int fd = rep_open(sf, 1, false);
 	struct rte_mbuf *all[N_MBUFS], *m;
+	struct sf_queue_stats stats;
 	uint8_t frame[MAX_FRAME];
 
 	assert_int_equal(rte_pktmbuf_alloc_bulk(tap.pool, all, N_MBUFS), 0);
 	rep_send(fd, NULL, frame, frame_make(frame, 64));
 	assert_int_equal(tap.ops->rx_burst(sf, 0, &m, 1), 0);
+	tap.ops->queue_stats(sf, 0, &stats);
+	assert_int_equal(stats.rx_no_mbuf, 1);
+	assert_true(wait_readable(tap.ops->rx_fd(sf, 0)));
 	rte_pktmbuf_free_bulk(all, N_MBUFS);
 	m = recv_one(sf, 0);
 	assert_packet(m, frame, 64);
 	rte_pktmbuf_free(m);
 	close(fd);
+	tap_delete(sf);
+}
+
+static void
+queues_that_go_give_their_mbufs_back(void **state)
+{
+	struct sf *sf = tap_new(4, 1500);
+	struct rte_mbuf *m;
+
+	for (uint16_t pairs = 5; pairs-- > 0;) {
+		assert_int_equal(tap.ops->set_queues(sf, pairs, false), 0);
+		for (uint16_t q = 0; q < pairs; q++) /* takes one, for the next read */
+			assert_int_equal(tap.ops->rx_burst(sf, q, &m, 1), 0);
+		assert_int_equal(rte_mempool_in_use_count(tap.pool), pairs);
+	}
 	tap_delete(sf);
 }
 
@@ -765,6 +784,7 @@ test_sf_tap(void)
 		cmocka_unit_test(more_pairs_than_the_device_has_are_refused),
 		cmocka_unit_test(an_empty_read_takes_no_mbufs),
 		cmocka_unit_test(a_frame_waits_in_the_kernel_while_there_are_no_mbufs),
+		cmocka_unit_test(queues_that_go_give_their_mbufs_back),
 		cmocka_unit_test(a_frame_above_the_mtu_is_dropped_and_counted),
 		cmocka_unit_test(a_larger_mtu_takes_effect_on_queues_in_use),
 		cmocka_unit_test(frames_that_the_kernel_refuses_are_counted),

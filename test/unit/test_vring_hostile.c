@@ -59,7 +59,7 @@ static const struct hostile hostiles[] = {
 	{"empty at a bad address", {{RIG_HOLE, 0, 0, 0}}, {{0}}, 0, VRING_ERR_CHAIN, false},
 	{"empty on receive", {{RIG_HOLE, 0, WRITE, 0}}, {{0}}, 0, VRING_ERR_CHAIN, true},
 	{"4 GiB in a chain",
-		{{RIG_HOLE, 0, NEXT, 1}, {BUF, 0x100000, NEXT, 2}, {BUF, UINT32_MAX, 0, 0}}, {{0}},
+		{{RIG_HOLE, 0, NEXT, 1}, {BUF, 0x10000, NEXT, 2}, {BUF, UINT32_MAX, 0, 0}}, {{0}},
 		0, VRING_ERR_CHAIN, false},
 	{"unmapped", {{RIG_HOLE, 90, 0, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, false},
 	{"unmapped on receive", {{RIG_HOLE, 1600, WRITE, 0}}, {{0}}, 0, VRING_ERR_ADDRESS, true},
@@ -252,6 +252,79 @@ table_may_be_longer_than_the_ring_but_not_endless(void **state)
 	assert_int_equal(r->rec.stats.exceed_max_chain, 1);
 }
 
+static void
+what_lies_behind_the_longest_packet_is_not_looked_at(void **state)
+{
+	static const uint64_t features[] = {RIG_INDIRECT, RIG_INDIRECT | RIG_OFFLOAD};
+	struct rig *r = *state;
+	struct rte_mbuf *m;
+
+	for (size_t i = 0; i < RTE_DIM(features); i++) {
+		rig_start(r, RIG_SIZE, features[i]);
+		rig_desc(r, 0, BUF, HDR + VRING_MAX_PACKET, NEXT, 1);
+		rig_desc(r, 1, BUF, 1, NEXT, 2);
+		rig_desc(r, 2, RIG_HOLE, 90, 0, 0);
+		rig_offer(r, 0);
+		assert_int_equal(rig_dequeue(r, &m, 1), 0);
+		assert_false(vring_broken(&r->vr));
+		assert_int_equal(r->rec.stats.bad_header, 1);
+		assert_int_equal(r->vd.used->idx, 1);
+	}
+}
+
+/* Offer n times the same chain of the greatest length, of buffers of `each` bytes. */
+static void
+offer_longest(struct rig *r, uint16_t n, uint32_t each, uint16_t flags)
+{
+	static struct virtq_desc table[VRING_MAX_CHAIN];
+
+	for (uint16_t i = 0; i < VRING_MAX_CHAIN; i++)
+		table[i] = (struct virtq_desc){RIG_BUFS + 0x10000, each,
+			flags | (i + 1u < VRING_MAX_CHAIN ? NEXT : 0), (uint16_t)(i + 1)};
+	rig_write(r, TABLE, table, sizeof(table));
+	rig_desc(r, 0, TABLE, sizeof(table), INDIRECT, 0);
+	while (n-- > 0)
+		rig_offer(r, 0);
+}
+
+static void
+transmit_burst_ends_early_when_its_chains_are_endless(void **state)
+{
+	struct rig *r = *state;
+	struct rte_mbuf *pkts[8];
+
+	offer_longest(r, 8, 2, 0);
+	for (uint16_t used = 2; used <= 8; used += 2) {
+		assert_int_equal(rig_dequeue(r, pkts, 8), 2);
+		assert_int_equal(r->vd.used->idx, used);
+		rte_pktmbuf_free_bulk(pkts, 2);
+	}
+	assert_int_equal(rig_dequeue(r, pkts, 8), 0);
+	assert_int_equal(r->rec.stats.packets, 8);
+}
+
+static void
+receive_burst_ends_early_when_its_chains_are_endless(void **state)
+{
+	/* buffer too small: each packet would walk the same chain anew */
+	static const struct {
+		uint32_t each;
+		uint16_t used;
+	} cases[] = {{2, 2}, {1, 0}};
+	struct rig *r = *state;
+	struct rte_mbuf *pkts[8];
+
+	for (size_t i = 0; i < RTE_DIM(cases); i++) {
+		rig_start(r, RIG_SIZE, RIG_INDIRECT);
+		offer_longest(r, 8, cases[i].each, WRITE);
+		for (uint32_t j = 0; j < 8; j++)
+			pkts[j] = rig_mbuf(r, 1500, 1500, j);
+		assert_int_equal(rig_enqueue(r, pkts, 8), 2);
+		assert_int_equal(r->vd.used->idx, cases[i].used);
+		rte_pktmbuf_free_bulk(pkts + 2, 6);
+	}
+}
+
 /* Any bytes at all as ring, table and buffers: the sanitizers are the judge, and the loop must end.
  */
 static void
@@ -323,6 +396,9 @@ test_vring_hostile(void)
 		T(full_ring_is_not_a_jump),
 		T(longest_chain_is_the_whole_ring),
 		T(table_may_be_longer_than_the_ring_but_not_endless),
+		T(what_lies_behind_the_longest_packet_is_not_looked_at),
+		T(transmit_burst_ends_early_when_its_chains_are_endless),
+		T(receive_burst_ends_early_when_its_chains_are_endless),
 		T(random_rings_do_no_harm),
 	};
 

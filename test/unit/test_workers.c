@@ -29,6 +29,7 @@ struct test_sf {
 	int fd;
 	struct rte_mempool *mp;
 	_Atomic unsigned int pending; /* frames to be received */
+	_Atomic unsigned int starved; /* times that there was no mbuf for one */
 	_Atomic unsigned int sent;
 };
 
@@ -47,13 +48,19 @@ sf_rx(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct test_sf *s = (struct test_sf *)sf;
 	struct rte_mbuf *m;
+	eventfd_t count;
 
 	(void)queue;
+	/* The descriptor stays readable as long as there are any. */
+	if (s->pending == 0)
+		(void)eventfd_read(s->fd, &count);
 	if (n == 0 || s->pending == 0)
 		return 0;
 	m = rte_pktmbuf_alloc(s->mp);
-	if (m == NULL)
+	if (m == NULL) {
+		s->starved++;
 		return 0;
+	}
 	m->data_off = VRING_MBUF_DATA_OFF;
 	m->pkt_len = m->data_len = FRAME;
 	memset(VRING_MBUF_HDR(m), 0, sizeof(*VRING_MBUF_HDR(m)) + FRAME);
@@ -287,6 +294,25 @@ a_driver_without_buffers_gets_the_frames_when_it_posts_some(void **state)
 }
 
 static void
+frames_that_wait_for_mbufs_are_taken_when_there_are_some(void **state)
+{
+	struct rte_mbuf *all[RIG_MBUFS];
+
+	(void)state;
+	publish(QPAIR_RX);
+	post_buffers(1);
+	WAIT_FOR(stats().sleeps > 0);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(t.sf.mp, all, RIG_MBUFS), 0);
+	t.sf.pending = 1;
+	eventfd_write(t.sf.fd, 1);
+	/* Longer than it would stay awake for nothing. */
+	WAIT_FOR(t.sf.starved > 1000 * IDLE_US);
+	rte_pktmbuf_free_bulk(all, RIG_MBUFS);
+	WAIT_FOR(used() == 1);
+	WAIT_FOR(t.sf.pending == 0);
+}
+
+static void
 a_pair_that_does_not_receive_leaves_frames_with_the_sf(void **state)
 {
 	(void)state;
@@ -348,6 +374,8 @@ test_workers(void)
 		cmocka_unit_test_setup_teardown(
 			a_driver_without_buffers_gets_the_frames_when_it_posts_some, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(
+			frames_that_wait_for_mbufs_are_taken_when_there_are_some, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_pair_that_does_not_receive_leaves_frames_with_the_sf, setup, teardown),
 		cmocka_unit_test_setup_teardown(

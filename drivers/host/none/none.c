@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include <event2/event.h>
+#include <rte_debug.h>
 
 #include "host/host.h"
 
@@ -58,7 +59,7 @@ none_answer_later(struct host *host, host_done_t done, void *arg)
 
 	/* A few dozen bytes: a control lcore that cannot have them cannot go on either. */
 	if (a == NULL || (a->turn = evtimer_new(h->base, none_answer_now, a)) == NULL)
-		abort();
+		rte_panic("out of memory\n");
 	a->done = done;
 	a->arg = arg;
 	LIST_INSERT_HEAD(&h->pending, a, link);

@@ -41,6 +41,12 @@ qmp_job_timer(struct qmp_job *job, unsigned int ms)
 	timer_ms(job->timer, ms);
 }
 
+void
+qmp_job_deadline(struct qmp_job *job, unsigned int ms)
+{
+	timer_ms(job->deadline, ms);
+}
+
 static void
 turn_soon(struct qmp_host *h)
 {
@@ -51,11 +57,38 @@ static void
 job_free(struct qmp_job *job)
 {
 	event_free(job->timer);
+	event_free(job->deadline);
 	json_decref(job->ports);
 	free(job->id);
 	free(job->transport);
 	free(job->socket);
 	free(job);
+}
+
+/*
+ * The sentence goes to logs, terminals and JSON. JSON from QEMU is UTF-8, which has the controls
+ * below the blank, DEL, and those from U+0080 on; the end may have been cut within a character.
+ */
+static void
+text_clean(char *text, size_t size)
+{
+	size_t len = strlen(text);
+
+	for (char *c = text; *c != '\0'; c++) {
+		const unsigned char first = (unsigned char)c[0], second = (unsigned char)c[1];
+
+		if (first < ' ' || first == 0x7f)
+			c[0] = '?';
+		else if (first == 0xc2 && second >= 0x80 && second < 0xa0)
+			c[0] = c[1] = '?';
+	}
+	if (len < size - 1)
+		return;
+	while (len > 0 && ((unsigned char)text[len - 1] & 0xc0) == 0x80)
+		len--;
+	if (len > 0 && ((unsigned char)text[len - 1] & 0x80) != 0)
+		len--;
+	text[len] = '\0';
 }
 
 void
@@ -69,10 +102,12 @@ qmp_job_finish(struct qmp_job *job, enum host_result result, const char *fmt, ..
 		va_start(ap, fmt);
 		vsnprintf(job->reply.err, sizeof(job->reply.err), fmt, ap);
 		va_end(ap);
+		text_clean(job->reply.err, sizeof(job->reply.err));
 	}
 	if (h->conn != NULL)
 		qmp_conn_forget(h->conn, job);
 	evtimer_del(job->timer);
+	evtimer_del(job->deadline);
 	TAILQ_REMOVE(&h->jobs, job, link);
 	TAILQ_INSERT_TAIL(&h->finished, job, link);
 	if (TAILQ_EMPTY(&h->jobs))
@@ -84,6 +119,8 @@ void
 qmp_job_restart(struct qmp_job *job)
 {
 	job->started = false;
+	/* Whatever was said to the connection before is said again. */
+	job->asked = false;
 	turn_soon(job->host);
 }
 
@@ -221,6 +258,14 @@ job_timer(evutil_socket_t fd, short what, void *arg)
 	job->type->timer(job);
 }
 
+static void
+job_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct qmp_job *job = arg;
+
+	job->type->expired(job);
+}
+
 static char *
 copy(const char *s)
 {
@@ -239,7 +284,8 @@ job_new(struct host *host, const struct qmp_job_type *type, const char *id, host
 	struct qmp_job *job = calloc(1, sizeof(*job));
 
 	/* A few hundred bytes: a control lcore that cannot have them cannot go on either. */
-	if (job == NULL || (job->timer = evtimer_new(h->base, job_timer, job)) == NULL)
+	if (job == NULL || (job->timer = evtimer_new(h->base, job_timer, job)) == NULL ||
+		(job->deadline = evtimer_new(h->base, job_deadline, job)) == NULL)
 		rte_panic("out of memory\n");
 	job->host = h;
 	job->type = type;
@@ -258,6 +304,7 @@ qmp_plug(struct host *host, const struct host_plug *plug, host_done_t done, void
 
 	job->transport = copy(plug->transport);
 	job->socket = copy(plug->socket);
+	qmp_job_deadline(job, job->host->plug_ms);
 }
 
 static void
@@ -333,6 +380,7 @@ qmp_create(const struct host_conf *conf, struct event_base *base, struct host **
 	h->host.name = conf->name;
 	h->conf = *conf;
 	h->base = base;
+	h->plug_ms = QMP_PLUG_MS;
 	TAILQ_INIT(&h->jobs);
 	TAILQ_INIT(&h->finished);
 	h->turn = evtimer_new(base, host_turn, h);

@@ -27,7 +27,23 @@
 #define QMP_QOM_DEVICES "/machine/peripheral" /**< devices that have an id are children of this */
 #define QMP_DEVICE	"vfio-user-pci"
 
+/**
+ * Milliseconds for a plug, whatever QEMU does: the user's command waits up to 60 s for an answer
+ * that it can show.
+ */
+#define QMP_PLUG_MS 55000u
+/** Root ports looked at: PCI has 256 buses, and each port takes one. */
+#define QMP_PORTS_MAX 256u
+
 struct qmp_job;
+
+/** How far a plug has come, which says what the end of the connection means. */
+enum qmp_plug_state {
+	PLUG_FINDING,  /**< a port: nothing has happened to the VM */
+	PLUG_ADDING,   /**< device_add is not answered: it may be in or not */
+	PLUG_CHECKING, /**< the connection ended meanwhile: is it in? */
+	PLUG_ADDED,    /**< it is in, only its address is missing */
+};
 
 struct qmp_job_type {
 	const char *name;
@@ -39,6 +55,8 @@ struct qmp_job_type {
 	void (*event)(struct qmp_job *job, const char *name, const json_t *data);
 	/** No connection, or not any more. */
 	void (*lost)(struct qmp_job *job, enum qmp_loss loss, const char *text);
+	/** The job's time is over; whether it has started or not. NULL: has no such limit. */
+	void (*expired)(struct qmp_job *job);
 };
 
 /** One call of plug, unplug or query. */
@@ -54,7 +72,9 @@ struct qmp_job {
 	void *arg;
 	struct host_reply reply;
 	struct event *timer;
+	struct event *deadline;
 	/* plug */
+	enum qmp_plug_state state;
 	json_t *ports; /* names of root ports to try */
 	size_t next_port;
 	const char *port; /* the one taken; no other job takes it while this one lives */
@@ -71,6 +91,7 @@ struct qmp_host {
 	struct host host;
 	struct host_conf conf;
 	struct event_base *base;
+	unsigned int plug_ms;  /* QMP_PLUG_MS; tests have less time */
 	struct qmp_conn *conn; /* NULL: none */
 	struct qmp_job_list jobs;
 	struct qmp_job_list finished; /* to be answered, one in each turn of the loop */
@@ -84,12 +105,16 @@ extern const struct qmp_job_type qmp_job_query;
 
 /* qmp.c */
 
-/** The job ends; its callback comes from the event loop. err: a sentence, formatted. */
+/**
+ * The job ends; its callback comes from the event loop. err: a sentence, formatted; control
+ * characters in it, which QEMU may have sent, become '?'.
+ */
 void qmp_job_finish(struct qmp_job *job, enum host_result result, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /** Starts again as soon as there is a connection. */
 void qmp_job_restart(struct qmp_job *job);
 void qmp_job_timer(struct qmp_job *job, unsigned int ms);
+void qmp_job_deadline(struct qmp_job *job, unsigned int ms);
 void qmp_job_execute(struct qmp_job *job, const char *command, json_t *args, qmp_reply_t done);
 /** List a QOM object's properties: name and type of each. */
 void qmp_job_qom_list(struct qmp_job *job, const char *path, qmp_reply_t done);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_common.h>
+
 #include "host/qmp/qmp_host.h"
 
 /**
@@ -19,6 +21,8 @@
 #define BDF_TRIES    10u
 #define BDF_RETRY_MS 100u
 #define QOM_PATH_LEN 256
+/** Pause before each look whether a device_add without an answer took effect. */
+#define LOOK_MS 100u
 
 static void plug_next_port(struct qmp_job *job);
 
@@ -38,7 +42,17 @@ plug_pci(void *arg, const struct qmp_reply *reply)
 static void
 plug_timer(struct qmp_job *job)
 {
-	qmp_job_execute(job, "query-pci", NULL, plug_pci);
+	if (job->state == PLUG_CHECKING)
+		qmp_job_restart(job);
+	else
+		qmp_job_execute(job, "query-pci", NULL, plug_pci);
+}
+
+static void
+plug_is_in(struct qmp_job *job)
+{
+	job->state = PLUG_ADDED;
+	plug_timer(job);
 }
 
 static void
@@ -49,7 +63,7 @@ plug_added(void *arg, const struct qmp_reply *reply)
 	bool too_old = v->major < 10 || (v->major == 10 && v->minor < 1);
 
 	if (reply->ret != NULL)
-		plug_timer(job);
+		plug_is_in(job);
 	else if (too_old)
 		qmp_job_finish(job, HOST_ERR_REFUSED,
 			"host %s: QEMU %u.%u.%u: %s (vfio-user devices need QEMU 10.1 or later)",
@@ -65,6 +79,7 @@ plug_add(struct qmp_job *job)
 	json_t *args = json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "driver", QMP_DEVICE, "id",
 		job->id, "bus", job->port, "socket", "type", "unix", "path", job->socket);
 
+	job->state = PLUG_ADDING;
 	qmp_job_execute(job, "device_add", args, plug_added);
 }
 
@@ -125,12 +140,15 @@ plug_next_port(struct qmp_job *job)
 
 	do {
 		port = json_string_value(json_array_get(job->ports, job->next_port++));
+		if (job->next_port > QMP_PORTS_MAX)
+			port = NULL;
 	} while (port != NULL && port_taken(job, port));
 	if (port == NULL) {
 		qmp_job_finish(job, HOST_ERR_NO_SLOT,
 			"host %s: none of %zu PCIe root ports is free; give the VM more of "
 			"'-device pcie-root-port,id=NAME,chassis=N'",
-			job->host->host.name, json_array_size(job->ports));
+			job->host->host.name,
+			RTE_MIN(json_array_size(job->ports), (size_t)QMP_PORTS_MAX));
 		return;
 	}
 	/* The bus of a port has the port's name. */
@@ -147,11 +165,29 @@ plug_devices(void *arg, const struct qmp_reply *reply)
 	plug_next_port(job);
 }
 
+/* What became of a device_add that nobody answered. */
+static void
+plug_check(void *arg, const struct qmp_reply *reply)
+{
+	struct qmp_job *job = arg;
+
+	if (qmp_qom_has(reply->ret, job->id))
+		plug_is_in(job);
+	else
+		qmp_job_finish(job, HOST_ERR_UNREACHABLE,
+			"host %s: QEMU did not answer to device_add, and has no device %s",
+			job->host->host.name, job->id);
+}
+
 static void
 plug_start(struct qmp_job *job)
 {
 	const struct host_conf *conf = &job->host->conf;
 
+	if (job->state == PLUG_CHECKING) {
+		qmp_job_qom_list(job, QMP_QOM_DEVICES, plug_check);
+		return;
+	}
 	if (strcmp(job->transport, "vfio_user") != 0) {
 		qmp_job_finish(job, HOST_ERR_REFUSED,
 			"host %s: devices on %s cannot be plugged by QMP", job->host->host.name,
@@ -169,21 +205,46 @@ plug_start(struct qmp_job *job)
 }
 
 static void
+plug_again(struct qmp_job *job)
+{
+	job->reconnected = true;
+	json_decref(job->ports);
+	job->ports = NULL;
+	job->next_port = 0;
+	qmp_job_restart(job);
+}
+
+static void
 plug_lost(struct qmp_job *job, enum qmp_loss loss, const char *text)
 {
-	if (loss == QMP_CLOSED && !job->reconnected && job->port == NULL) {
+	if (job->state == PLUG_ADDED) {
+		/* An address that is not known is no failure, see plug_pci(). */
+		qmp_job_finish(job, HOST_OK, NULL);
+	} else if (job->state != PLUG_FINDING && loss != QMP_GONE) {
 		/*
-		 * Nothing has been asked for yet: a VM that has just been started again deserves a
-		 * second try.
+		 * Who takes this for a failure destroys a device that a guest may be using. So it
+		 * is looked for until QEMU answers or the job's time is over.
 		 */
-		job->reconnected = true;
-		json_decref(job->ports);
-		job->ports = NULL;
-		job->next_port = 0;
-		qmp_job_restart(job);
-		return;
+		job->state = PLUG_CHECKING;
+		qmp_job_timer(job, LOOK_MS);
+	} else if (job->state == PLUG_FINDING && loss == QMP_CLOSED && !job->reconnected) {
+		/* A VM that has just been started again deserves a second try. */
+		plug_again(job);
+	} else {
+		qmp_job_finish(
+			job, HOST_ERR_UNREACHABLE, "host %s: %s", job->host->host.name, text);
 	}
-	qmp_job_finish(job, HOST_ERR_UNREACHABLE, "host %s: %s", job->host->host.name, text);
+}
+
+static void
+plug_expired(struct qmp_job *job)
+{
+	if (job->state == PLUG_ADDED)
+		qmp_job_finish(job, HOST_OK, NULL);
+	else
+		qmp_job_finish(job, HOST_ERR_UNREACHABLE,
+			"host %s: QEMU did not plug %s in within %u ms", job->host->host.name,
+			job->id, job->host->plug_ms);
 }
 
 const struct qmp_job_type qmp_job_plug = {
@@ -191,6 +252,7 @@ const struct qmp_job_type qmp_job_plug = {
 	.start = plug_start,
 	.timer = plug_timer,
 	.lost = plug_lost,
+	.expired = plug_expired,
 };
 
 static void

@@ -377,6 +377,7 @@ tap_queue_stats(struct sf *sf, uint16_t queue, struct sf_queue_stats *stats)
 	const struct sf_queue_stats *s = &((struct tap *)sf)->queues[queue].stats;
 
 	stats->rx_errors = __atomic_load_n(&s->rx_errors, __ATOMIC_RELAXED);
+	stats->rx_no_mbuf = __atomic_load_n(&s->rx_no_mbuf, __ATOMIC_RELAXED);
 	stats->tx_errors = __atomic_load_n(&s->tx_errors, __ATOMIC_RELAXED);
 }
 

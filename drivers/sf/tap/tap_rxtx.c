@@ -147,9 +147,11 @@ tap_rx_burst(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 	for (uint16_t i = 0; i < n; i++) {
 		ssize_t len;
 
-		/* Without mbufs the frame stays in the kernel's queue. */
-		if (q->n_used > 0 && unlikely(!queue_refill(q)))
+		/* Without mbufs the frame stays in the kernel's queue, and rx_fd() readable. */
+		if (q->n_used > 0 && unlikely(!queue_refill(q))) {
+			count(&q->stats.rx_no_mbuf);
 			break;
+		}
 		len = readv(q->fd, q->iov, q->n_segs);
 		if (len <= 0)
 			break;
