@@ -76,6 +76,15 @@ int pci_caps_add(struct pci_fn *fn);
 /* msix.c */
 void pci_msix_reset(struct pci_fn *fn);
 
+/* signal.c */
+/**
+ * Add one to an eventfd that somebody else holds, too, without blocking. A counter at its limit
+ * counts as signalled: the host has been told and has not looked yet. Any thread.
+ *
+ * @return false if the descriptor is no eventfd (any more)
+ */
+bool pci_signal(int fd);
+
 /* irq.c */
 void pci_irqs_use_level(struct pci_irqs *irqs, uint32_t *level);
 void pci_irqs_intx_disable(struct pci_irqs *irqs, bool disable);

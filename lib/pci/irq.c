@@ -6,26 +6,27 @@
  * Interrupts to the host as eventfds: raised by any thread without locks, attached and replaced by
  * the control lcore.
  *
- * Raising races with replacing. A slot is a descriptor and a pending flag:
+ * Raising races with replacing. A slot is a descriptor and a pending flag, tell()
+ * is pci_signal():
  *
  *	raise					replace (one thread only)
  *	R1  f = fd				A1  old = exchange(fd, new)
- *	R2  if f >= 0: write(f)			A2  if new >= 0 and exchange(pending, 0): write(new)
+ *	R2  if f >= 0: tell(f)			A2  if new >= 0 and exchange(pending, 0): tell(new)
  *	R3      if fd == f: done		A3  retire(old)
  *	R4  pending = 1
- *	R5  f = fd; if f >= 0: write(f)
+ *	R5  f = fd; if f >= 0: tell(f)
  *
  * Claim: every raise is seen by a descriptor that was attached at or after the moment of the raise,
  * or is still pending with none attached. All accesses but R1 are sequentially consistent, so there
  * is one order of them:
- *  - R3 finds f: the write went to the descriptor while it was attached, and descriptor numbers
+ *  - R3 finds f: the signal went to the descriptor while it was attached, and descriptor numbers
  *    cannot be reused meanwhile, because retire() closes only after a grace period of the raising
  *    threads. Done.
  *  - R3 finds another, or R1 found none: R4 is before R5. If R5 still misses the next A1, then R4
- *    is before that A1, hence before its A2, which sees the flag and writes. If R5 sees A1's
- *    descriptor, R5 writes itself.
+ *    is before that A1, hence before its A2, which sees the flag and signals. If R5 sees A1's
+ *    descriptor, R5 signals it itself.
  * Raisers never clear the flag, so no path loops; the price is at most one spurious interrupt at
- * the next replacement, which every driver tolerates. R2's write(2) to a descriptor that was just
+ * the next replacement, which every driver tolerates. R2's signal to a descriptor that was just
  * detached is harmless: it is open until the grace period is over.
  *
  * INTx works the same way with its level in the place of the flag. Nobody clears the level but its
@@ -56,6 +57,7 @@ struct pci_irqs {
 	uint32_t *level; /* of INTx; in the function's state once connected */
 	uint32_t own_level;
 	uint32_t intx_disabled; /* COMMAND.INTx Disable */
+	uint32_t intx_masked;	/* by the client, until it unmasks */
 	uint16_t n_msix;
 	struct irq_slot intx;
 	struct irq_slot msix[];
@@ -100,10 +102,7 @@ pci_irqs_destroy(struct pci_irqs *irqs)
 static void
 slot_signal(struct irq_slot *slot, int fd)
 {
-	const uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so the host has been told and has not looked yet. */
-	if (write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
+	if (pci_signal(fd))
 		__atomic_fetch_add(&slot->count, 1, __ATOMIC_RELAXED);
 }
 
@@ -135,7 +134,8 @@ intx_signal(struct pci_irqs *irqs)
 	int fd;
 
 	if (__atomic_load_n(irqs->level, __ATOMIC_SEQ_CST) == 0 ||
-		__atomic_load_n(&irqs->intx_disabled, __ATOMIC_SEQ_CST) != 0)
+		__atomic_load_n(&irqs->intx_disabled, __ATOMIC_SEQ_CST) != 0 ||
+		__atomic_load_n(&irqs->intx_masked, __ATOMIC_SEQ_CST) != 0)
 		return;
 	fd = __atomic_load_n(&irqs->intx.fd, __ATOMIC_SEQ_CST);
 	if (fd >= 0)
@@ -152,9 +152,25 @@ pci_irq_intx(struct pci_irqs *irqs, bool level)
 }
 
 void
+pci_irqs_intx_mask(struct pci_irqs *irqs)
+{
+	__atomic_store_n(&irqs->intx_masked, 1, __ATOMIC_SEQ_CST);
+}
+
+void
 pci_irqs_intx_unmask(struct pci_irqs *irqs)
 {
+	__atomic_store_n(&irqs->intx_masked, 0, __ATOMIC_SEQ_CST);
 	intx_signal(irqs);
+}
+
+void
+pci_irqs_intx_trigger(struct pci_irqs *irqs)
+{
+	const int fd = __atomic_load_n(&irqs->intx.fd, __ATOMIC_RELAXED);
+
+	if (fd >= 0 && __atomic_load_n(&irqs->intx_disabled, __ATOMIC_RELAXED) == 0)
+		slot_signal(&irqs->intx, fd);
 }
 
 void
@@ -184,8 +200,8 @@ slot_retire(struct pci_irqs *irqs, int fd)
 }
 
 /*
- * Writing to anything else could block a worker or reach a file of the client's choice. A kernel
- * without /proc cannot tell us; then the client is believed.
+ * Anything else cannot be signalled. Without /proc nobody can tell; then the client is believed,
+ * and the kernel refuses at the first signal.
  */
 static bool
 is_eventfd(int fd)
@@ -201,7 +217,11 @@ is_eventfd(int fd)
 	return (size_t)n == sizeof(want) - 1 && memcmp(link, want, (size_t)n) == 0;
 }
 
-/* @return 0; -EINVAL if it may not be written to by workers */
+/*
+ * The flag only serves where signals have to be written (signal.c): the client can take it back.
+ *
+ * @return 0; -EINVAL if it is no eventfd
+ */
 static int
 eventfd_prepare(int fd)
 {
@@ -245,8 +265,10 @@ pci_irqs_set_intx(struct pci_irqs *irqs, int fd)
 
 	if (eventfd_prepare(fd) < 0)
 		return -EINVAL;
-	if (fd < 0)
+	if (fd < 0) {
 		fd = -1;
+		__atomic_store_n(&irqs->intx_masked, 0, __ATOMIC_SEQ_CST);
+	}
 	old = __atomic_exchange_n(&irqs->intx.fd, fd, __ATOMIC_SEQ_CST);
 	intx_signal(irqs);
 	if (old != fd)

@@ -167,25 +167,33 @@ void pci_irqs_destroy(struct pci_irqs *irqs);
 
 /**
  * Attach eventfds to MSI-X vectors; ownership of the descriptors passes. fd -1 detaches. A vector
- * that was raised while nothing was attached fires when one is. Descriptors are made non-blocking,
- * so that a full counter never stops a worker.
+ * that was raised while nothing was attached fires when one is. Whatever the client does with its
+ * end, signalling one does not block.
  *
  * @param fds  count descriptors, or NULL: all -1
  * @return 0; -EINVAL out of range or not an eventfd (then nothing was taken)
  */
 int pci_irqs_set_msix(
 	struct pci_irqs *irqs, unsigned int start, unsigned int count, const int *fds);
+/** The same for INTx. Detaching takes a mask away. */
 int pci_irqs_set_intx(struct pci_irqs *irqs, int fd);
+/** Nothing is signalled until pci_irqs_intx_unmask() (VFIO mask). */
+void pci_irqs_intx_mask(struct pci_irqs *irqs);
 /** Host finished with the INTx it got (VFIO unmask): signal again if the line is still asserted. */
 void pci_irqs_intx_unmask(struct pci_irqs *irqs);
+/**
+ * Signal once whatever the level and the mask are (VFIO loopback); COMMAND.INTx Disable prevents
+ * it. Control lcore only.
+ */
+void pci_irqs_intx_trigger(struct pci_irqs *irqs);
 /** Is an interrupt of this vector waiting for an eventfd? Any thread. */
 bool pci_irqs_msix_pending(const struct pci_irqs *irqs, uint16_t vector);
 /** Detach all and forget what is pending (host gone, reset). The INTx level stays. */
 void pci_irqs_clear(struct pci_irqs *irqs);
 
 /**
- * Raise an MSI-X vector. Any thread; one write(2), a second only if the eventfd is replaced at that
- * moment. PCI_MSIX_NO_VECTOR and out of range do nothing.
+ * Raise an MSI-X vector. Any thread; one system call, a second only if the eventfd is replaced at
+ * that moment. PCI_MSIX_NO_VECTOR and out of range do nothing.
  */
 void pci_irq_msix(struct pci_irqs *irqs, uint16_t vector);
 /** Assert or deassert INTx; edges to the eventfd only on assertion. Any thread. */

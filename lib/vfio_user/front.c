@@ -43,7 +43,7 @@ front_log(const struct vfio_user_front *front, int level, const char *fmt, ...)
 bool
 front_busy(const struct vfio_user_front *front)
 {
-	return front->tx.active ||
+	return front->tx.active || vfio_user_closer_full(front->closer) ||
 	       atomic_load_explicit(&front->mailbox->state, memory_order_acquire) != MAILBOX_EMPTY;
 }
 
@@ -64,7 +64,7 @@ static void
 connection_close(struct vfio_user_front *front)
 {
 	connection_events_free(front);
-	close(front->fd);
+	vfio_user_discard_socket(front->closer, front->fd);
 	front->fd = -1;
 	vfio_user_fds_close(&front->rx.fds);
 	memset(&front->rx, 0, sizeof(front->rx));
@@ -141,9 +141,10 @@ front_attach(struct vfio_user_front *front, int fd)
 	if (front->read_ev == NULL || front->write_ev == NULL || front->watch_ev == NULL) {
 		front_log(front, LOG_ERR, "no memory for a connection");
 		connection_events_free(front);
-		close(fd);
+		vfio_user_discard_socket(front->closer, fd);
 		return;
 	}
+	front->rx.fds.closer = front->closer;
 	front->fd = fd;
 	front->connection++;
 	front->stats.connections++;
@@ -164,6 +165,10 @@ front_init(struct vfio_user_front *front, const struct vfio_user_front_conf *con
 	for (unsigned int i = 0; i < conf->max_queues; i++)
 		front->kicks[i] = -1;
 	front->max_queues = conf->max_queues;
+	front->any_fd = conf->any_fd;
+	front->closer = vfio_user_closer_create();
+	if (front->closer == NULL)
+		return -ENOMEM;
 	front->base = conf->base;
 	front->mailbox = conf->mailbox;
 	front->ops = conf->ops;
@@ -204,6 +209,7 @@ vfio_user_front_destroy(struct vfio_user_front *front)
 	if (front->fd >= 0)
 		connection_close(front);
 	front_unlisten(front);
+	vfio_user_closer_release(front->closer);
 	free(front->kicks);
 	free(front);
 }

@@ -9,8 +9,9 @@
  * @file
  * Internal to lib/vfio_user: what the files of the front share.
  *
- * front_listen.c: socket file and newcomers; front_surplus.c: newcomers too many; front_rx.c: messages in, doorbells; front_tx.c:
- * replies out; front.c: the connection's life and the public functions.
+ * front_listen.c: socket file and newcomers; front_surplus.c: newcomers too many; front_rx.c:
+ * messages in, doorbells; front_tx.c: replies out; front.c: the connection's life and the public
+ * functions.
  */
 
 #include <sys/stat.h>
@@ -35,6 +36,7 @@ struct front_rx {
 
 /** A client that came while there was one. */
 struct front_surplus {
+	struct vfio_user_front *front;
 	struct event *ev; /* NULL: free */
 	int fd;
 };
@@ -51,7 +53,9 @@ struct vfio_user_front {
 	dev_t dev; /* of the socket file: only our own is removed */
 	ino_t ino;
 	struct event *listen_ev;
-	struct event *retry_ev; /* listens again after the process ran out of descriptors */
+	struct event *retry_ev; /* listens again after a pause */
+	struct vfio_user_closer *closer;
+	bool any_fd;
 
 	struct front_surplus surplus[FRONT_SURPLUS_MAX];
 
@@ -80,7 +84,10 @@ void front_log(const struct vfio_user_front *front, int level, const char *fmt, 
 void front_attach(struct vfio_user_front *front, int fd);
 /** End the connection and tell the owner. */
 void front_drop(struct vfio_user_front *front, int level, const char *why);
-/** Nothing may be read: a request or reply stands, or a reply is not sent yet. */
+/**
+ * Nothing may be read: a request or reply stands, a reply is not sent yet, or too many of the
+ * client's descriptors will not close.
+ */
 bool front_busy(const struct vfio_user_front *front);
 /** Wait for what the connection's state calls for. */
 void front_rearm(struct vfio_user_front *front);

@@ -19,7 +19,10 @@
 #define FRONT_BACKLOG 16
 /* Newcomers per event, so that a flood of them cannot hold up the loop. */
 #define FRONT_ACCEPT_BURST 16
-/* Pause after running out of descriptors: the listening socket stays readable meanwhile. */
+/*
+ * Pause after running out of descriptors, or with too many that do not close: the listening socket
+ * stays readable meanwhile.
+ */
 #define FRONT_RETRY_MS 100
 
 /* 0: nobody listens there, the path is free now. */
@@ -86,6 +89,10 @@ client_is_gone(int fd)
 static void
 newcomer(struct vfio_user_front *front, int fd)
 {
+	const int on = 1;
+
+	/* An urgent byte is a byte: the kernel must not throw it, and what came with it, away. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (front->fd >= 0 && client_is_gone(front->fd))
 		front_drop(front, LOG_INFO, "client has gone");
 	if (front->fd >= 0) {
@@ -96,13 +103,27 @@ newcomer(struct vfio_user_front *front, int fd)
 }
 
 static void
+listen_pause(struct vfio_user_front *front)
+{
+	const struct timeval pause = {.tv_usec = FRONT_RETRY_MS * 1000};
+
+	event_del(front->listen_ev);
+	event_add(front->retry_ev, &pause);
+}
+
+static void
 on_listen(evutil_socket_t listen_fd, short what, void *arg)
 {
 	struct vfio_user_front *front = arg;
-	const struct timeval pause = {.tv_usec = FRONT_RETRY_MS * 1000};
 
 	for (int i = 0; i < FRONT_ACCEPT_BURST; i++) {
-		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd;
+
+		if (vfio_user_closer_full(front->closer)) {
+			listen_pause(front);
+			return;
+		}
+		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
 			newcomer(front, fd);
@@ -110,8 +131,8 @@ on_listen(evutil_socket_t listen_fd, short what, void *arg)
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			front_log(front, LOG_ERR, "cannot accept: %s", strerror(errno));
-			event_del(front->listen_ev);
-			event_add(front->retry_ev, &pause);
+			listen_pause(front);
+			return;
 		}
 		if (errno != EINTR && errno != ECONNABORTED)
 			return;
@@ -153,6 +174,18 @@ front_listen(struct vfio_user_front *front, const struct vfio_user_front_conf *c
 	return 0;
 }
 
+/* Clients that nobody has accepted may have sent something, too. */
+static void
+listen_close(struct vfio_user_front *front)
+{
+	int fd;
+
+	shutdown(front->listen_fd, SHUT_RDWR);
+	while ((fd = accept4(front->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		vfio_user_discard_socket(front->closer, fd);
+	close(front->listen_fd);
+}
+
 void
 front_unlisten(struct vfio_user_front *front)
 {
@@ -167,5 +200,5 @@ front_unlisten(struct vfio_user_front *front)
 		st.st_ino == front->ino)
 		unlink(front->addr.sun_path);
 	if (front->listen_fd >= 0)
-		close(front->listen_fd);
+		listen_close(front);
 }

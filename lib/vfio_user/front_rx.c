@@ -135,6 +135,17 @@ rx_post(struct vfio_user_front *front)
 	front->ops->request(front->ctx);
 }
 
+static bool
+fds_acceptable(const struct vfio_user_front *front)
+{
+	const struct vfio_user_fds *fds = &front->rx.fds;
+
+	for (unsigned int i = 0; i < fds->n && !front->any_fd; i++)
+		if (!vfio_user_fd_harmless(fds->fd[i]))
+			return false;
+	return true;
+}
+
 static void
 rx_message(struct vfio_user_front *front)
 {
@@ -142,6 +153,11 @@ rx_message(struct vfio_user_front *front)
 
 	if (!vfio_user_is_command(&rx->hdr) || rx->fds.lost) {
 		refuse(front, -EINVAL);
+		return;
+	}
+	if (!fds_acceptable(front)) {
+		/* For memory the wrong file; elsewhere nothing that could be meant. */
+		refuse(front, rx->hdr.command == VFIO_USER_DMA_MAP ? -EACCES : -EINVAL);
 		return;
 	}
 	front->stats.messages++;

@@ -12,61 +12,59 @@
 
 #include "stream.h"
 
+/* What the kernel lets into one message (SCM_MAX_FD); it would close here what has no room. */
+#define STREAM_FDS_MAX 253
+
 void
 vfio_user_fds_close(struct vfio_user_fds *fds)
 {
-	for (unsigned int i = 0; i < fds->n; i++)
-		if (fds->fd[i] >= 0)
-			close(fds->fd[i]);
+	vfio_user_discard(fds->closer, fds->fd, fds->n);
 	fds->n = 0;
 	fds->lost = false;
 }
 
-static void
-fds_lose(struct vfio_user_fds *fds)
+static unsigned int
+control_fds(struct msghdr *msg, int *fd)
 {
-	vfio_user_fds_close(fds);
-	fds->lost = true;
-}
+	unsigned int got = 0;
 
-static void
-fds_add(struct vfio_user_fds *fds, int fd)
-{
-	if (fds->n == VFIO_USER_FDS_MAX)
-		fds_lose(fds);
-	if (fds->lost)
-		close(fd);
-	else
-		fds->fd[fds->n++] = fd;
-}
-
-static void
-fds_collect(struct vfio_user_fds *fds, struct msghdr *msg)
-{
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			fds_add(fds, fd);
-		}
+		for (size_t i = 0; i < n && got < STREAM_FDS_MAX; i++)
+			memcpy(&fd[got++], CMSG_DATA(c) + i * sizeof(int), sizeof(fd[0]));
 	}
-	/*
-	 * The kernel has closed those that did not fit, or our own limit of open files was reached.
-	 */
-	if (msg->msg_flags & MSG_CTRUNC)
-		fds_lose(fds);
+	return got;
+}
+
+/*
+ * With MSG_CTRUNC the kernel has closed some, because our own limit of open files was reached.
+ */
+static void
+fds_collect(struct vfio_user_fds *fds, struct msghdr *msg)
+{
+	int fd[STREAM_FDS_MAX];
+	const unsigned int n = control_fds(msg, fd);
+
+	if (n == 0 && (msg->msg_flags & MSG_CTRUNC) == 0)
+		return;
+	if (fds->lost || n > VFIO_USER_FDS_MAX - fds->n || (msg->msg_flags & MSG_CTRUNC) != 0) {
+		vfio_user_discard(fds->closer, fd, n);
+		vfio_user_fds_close(fds);
+		fds->lost = true;
+		return;
+	}
+	memcpy(&fds->fd[fds->n], fd, n * sizeof(fd[0]));
+	fds->n += n;
 }
 
 ssize_t
 vfio_user_stream_recv(int sock, void *buf, size_t len, struct vfio_user_fds *fds)
 {
 	union {
-		char buf[CMSG_SPACE(VFIO_USER_FDS_MAX * sizeof(int))];
+		char buf[CMSG_SPACE(STREAM_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = {.iov_base = buf, .iov_len = len};

@@ -19,13 +19,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "discard.h"
 #include "protocol.h"
 
 /** Descriptors received with one message; owned. */
 struct vfio_user_fds {
 	int fd[VFIO_USER_FDS_MAX];
 	unsigned int n;
-	bool lost; /**< there were more than fit: all have been closed */
+	bool lost;			 /**< there were more than fit: all have been closed */
+	struct vfio_user_closer *closer; /**< closes them; NULL: the peer is trusted */
 };
 
 void vfio_user_fds_close(struct vfio_user_fds *fds);

@@ -73,6 +73,13 @@ struct vfio_user_front_conf {
 	const struct vfio_user_front_ops *ops;
 	void *ctx;
 	unsigned int max_queues; /**< doorbells; 0 if kicks go through the mailbox */
+	/**
+	 * Hand on descriptors of any kind. Otherwise messages with others than memory (memfd,
+	 * tmpfs, hugetlbfs) and eventfds are refused (DMA_MAP: -EACCES, others: -EINVAL): so
+	 * whoever handles a request can examine and close its descriptors without being held up by
+	 * the client.
+	 */
+	bool any_fd;
 };
 
 /** Doorbell range of the device: virtio's notification structure. */

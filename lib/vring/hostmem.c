@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "vring/hostmem_files.h"
 
@@ -29,12 +31,18 @@ struct hostmem_chunk {
 	struct hostmem_region region[CHUNK_REGIONS];
 };
 
-/* This device's use of a file: one reference, however many ranges. */
+/*
+ * This device's use of a file: one reference, however many ranges. Ranges know it by its number, so
+ * that removing tens of thousands at once does not search for each.
+ */
 struct file_use {
-	struct file_use *next;
+	struct file_use *next; /* of the same bucket, or in the list of dropped ones */
 	struct hostmem_file *file;
-	uint32_t ranges;
+	uint32_t ranges; /* 0: gathered pages */
+	uint32_t number;
 };
+
+#define USE_BUCKETS 64u
 
 struct hostmem_edit {
 	struct hostmem_files *files;
@@ -45,7 +53,8 @@ struct hostmem_edit {
 	uint32_t n_files;
 	uint64_t gen;
 	bool dirty;
-	struct file_use *uses;
+	struct file_use *use[HOSTMEM_MAX_FILES]; /* by number; NULL: free */
+	struct file_use *bucket[USE_BUCKETS];	 /* by file */
 	/* what snapshots up to the one in force may still show */
 	struct file_use *dropped_uses;
 	struct hostmem_chunk *dropped_chunks;
@@ -141,8 +150,8 @@ hostmem_lost(const struct hostmem *hm)
 
 	if (!hostmem_files_any_lost(e->files))
 		return false;
-	for (const struct file_use *use = e->uses; use != NULL; use = use->next)
-		if (hostmem_file_lost(use->file))
+	for (uint32_t i = 0; i < HOSTMEM_MAX_FILES; i++)
+		if (e->use[i] != NULL && hostmem_file_lost(e->use[i]->file))
 			return true;
 	return false;
 }
@@ -227,6 +236,36 @@ hostmem_lookup(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_
 	return hint->va + off;
 }
 
+static struct file_use **
+use_bucket(struct hostmem_edit *e, const struct hostmem_file *file)
+{
+	return &e->bucket[(uintptr_t)file / sizeof(*file) % USE_BUCKETS];
+}
+
+/* A use with no range yet; the reference on the file becomes its own. */
+static int
+use_new(struct hostmem_edit *e, struct hostmem_file *file, struct file_use **out)
+{
+	struct file_use **bucket = use_bucket(e, file), *use;
+	uint32_t number = 0;
+
+	if (e->n_files >= HOSTMEM_MAX_FILES)
+		return -ENOSPC;
+	use = calloc(1, sizeof(*use));
+	if (use == NULL)
+		return -ENOMEM;
+	while (e->use[number] != NULL)
+		number++;
+	use->file = file;
+	use->number = number;
+	use->next = *bucket;
+	*bucket = use;
+	e->use[number] = use;
+	e->n_files++;
+	*out = use;
+	return 0;
+}
+
 /* The device's use of a file with one more range on it. */
 static int
 use_get(struct hostmem_edit *e, int fd, uint64_t off, uint64_t len, int prot, struct file_use **out)
@@ -238,43 +277,50 @@ use_get(struct hostmem_edit *e, int fd, uint64_t off, uint64_t len, int prot, st
 	ret = hostmem_file_get(e->files, fd, off, len, prot, &file);
 	if (ret != 0)
 		return ret;
-	for (use = e->uses; use != NULL; use = use->next)
-		if (use->file == file) {
-			hostmem_file_put(file);
-			use->ranges++;
-			*out = use;
-			return 0;
-		}
-	use = e->n_files < HOSTMEM_MAX_FILES ? calloc(1, sizeof(*use)) : NULL;
-	if (use == NULL) {
+	use = *use_bucket(e, file);
+	while (use != NULL && use->file != file)
+		use = use->next;
+	if (use != NULL)
 		hostmem_file_put(file);
-		return e->n_files < HOSTMEM_MAX_FILES ? -ENOMEM : -ENOSPC;
+	else
+		ret = use_new(e, file, &use);
+	if (ret != 0) {
+		hostmem_file_put(file);
+		return ret;
 	}
-	use->file = file;
-	use->ranges = 1;
-	use->next = e->uses;
-	e->uses = use;
-	e->n_files++;
+	use->ranges++;
 	*out = use;
 	return 0;
 }
 
 static void
-use_put(struct hostmem_edit *e, const uint8_t *va)
+use_remove(struct hostmem_edit *e, struct file_use *use)
 {
-	for (struct file_use **at = &e->uses; *at != NULL; at = &(*at)->next) {
-		struct file_use *use = *at;
+	struct file_use **at = use_bucket(e, use->file);
 
-		if ((uintptr_t)va - (uintptr_t)use->file->va >= use->file->len)
-			continue;
-		if (--use->ranges == 0) {
-			*at = use->next;
-			use->next = e->dropped_uses;
-			e->dropped_uses = use;
-			e->n_files--;
-		}
-		return;
-	}
+	while (*at != use)
+		at = &(*at)->next;
+	*at = use->next;
+	e->use[use->number] = NULL;
+	e->n_files--;
+}
+
+/* Readers may still be in the file: it goes with the snapshot. */
+static void
+use_drop(struct hostmem_edit *e, struct file_use *use)
+{
+	use_remove(e, use);
+	use->next = e->dropped_uses;
+	e->dropped_uses = use;
+}
+
+static void
+use_put(struct hostmem_edit *e, uint32_t number)
+{
+	struct file_use *use = e->use[number];
+
+	if (--use->ranges == 0)
+		use_drop(e, use);
 }
 
 /* The chunk of a slice, made safe to change. */
@@ -413,11 +459,12 @@ hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, 
 		if (ret != 0)
 			return ret;
 		r.va = use->file->va + off;
+		r.use = use->number;
 	}
 	ret = slice_make_room(e, &s, &pos);
 	if (ret != 0) {
 		if (r.va != NULL)
-			use_put(e, r.va);
+			use_put(e, r.use);
 		return ret;
 	}
 	region_insert(e, s, pos, &r);
@@ -478,7 +525,7 @@ slice_cut(struct hostmem_edit *e, uint32_t s, uint32_t pos, uint32_t k)
 
 	for (uint32_t i = pos; i < pos + k; i++)
 		if (c->region[i].va != NULL)
-			use_put(e, c->region[i].va);
+			use_put(e, c->region[i].use);
 	e->n_ranges -= k;
 	if (k == c->n) {
 		chunk_drop(e, c);
@@ -528,24 +575,91 @@ hostmem_unmap(struct hostmem *hm, uint64_t iova, uint64_t len)
 	return n;
 }
 
+/* Map the pages of [iova, iova + len) side by side at win. */
+static int
+pages_gather(const struct hostmem *hm, uint64_t iova, uint64_t len, uint32_t prot, uint8_t *win,
+	uint64_t page)
+{
+	struct hostmem_hint hint = {0};
+	uint64_t got;
+
+	for (uint64_t done = 0; done < len; done += got) {
+		const uint64_t in_page = (iova + done) & (page - 1);
+		uint8_t *va;
+
+		got = len - done;
+		va = hostmem_translate(hm->published, &hint, iova + done, &got, prot);
+		if (va == NULL || ((uintptr_t)va & (page - 1)) != in_page)
+			return -EFAULT;
+		if (done + got < len && ((iova + done + got) & (page - 1)) != 0)
+			return -EFAULT;
+		/* Of a shared mapping, an old size of 0 asks for a second mapping. */
+		if (mremap(va - in_page, 0, (in_page + got + page - 1) & ~(page - 1),
+			    MREMAP_MAYMOVE | MREMAP_FIXED, win) == MAP_FAILED)
+			return -errno;
+		win += in_page + got;
+	}
+	return 0;
+}
+
+uint8_t *
+hostmem_gather(struct hostmem *hm, uint64_t iova, uint64_t len, uint32_t prot)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), in_page = iova & (page - 1);
+	const uint64_t size = (in_page + len + page - 1) & ~(page - 1);
+	struct hostmem_file *file = NULL;
+	struct file_use *use;
+	uint8_t *win;
+
+	win = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (win == MAP_FAILED)
+		return NULL;
+	if (pages_gather(hm, iova, len, prot, win, page) == 0)
+		file = hostmem_file_adopt(hm->edit->files, win, size);
+	if (file == NULL) {
+		munmap(win, size);
+		return NULL;
+	}
+	if (use_new(hm->edit, file, &use) != 0) {
+		hostmem_file_put(file);
+		return NULL;
+	}
+	return win + in_page;
+}
+
 void
-hostmem_unmap_all(struct hostmem *hm)
+hostmem_gather_end(struct hostmem *hm, uint8_t *va)
 {
 	struct hostmem_edit *e = hm->edit;
 	struct file_use *use;
 
-	if (e->n_ranges == 0)
+	for (uint32_t i = 0; i < HOSTMEM_MAX_FILES; i++) {
+		use = e->use[i];
+		/* Files have ranges; one may lie by now where pages were that went with their client. */
+		if (use == NULL || use->ranges != 0 ||
+			(uintptr_t)va - (uintptr_t)use->file->va >= use->file->len)
+			continue;
+		use_remove(e, use);
+		use->next = NULL;
+		uses_free(use);
+		return;
+	}
+}
+
+void
+hostmem_unmap_all(struct hostmem *hm)
+{
+	struct hostmem_edit *e = hm->edit;
+
+	if (e->n_ranges == 0 && e->n_files == 0)
 		return;
 	for (uint32_t s = 0; s < e->n_slices; s++)
 		chunk_drop(e, e->slice[s].chunk);
-	while ((use = e->uses) != NULL) {
-		e->uses = use->next;
-		use->next = e->dropped_uses;
-		e->dropped_uses = use;
-	}
+	for (uint32_t i = 0; i < HOSTMEM_MAX_FILES; i++)
+		if (e->use[i] != NULL)
+			use_drop(e, e->use[i]);
 	e->n_slices = 0;
 	e->n_ranges = 0;
-	e->n_files = 0;
 	e->dirty = true;
 }
 

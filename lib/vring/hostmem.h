@@ -50,7 +50,7 @@ struct hostmem_region {
 	uint64_t len;
 	uint8_t *va; /**< NULL: a range without memory, accesses fail */
 	uint32_t prot;
-	uint32_t reserved;
+	uint32_t use; /**< the table's own: which of the device's files */
 };
 
 struct hostmem_chunk; /**< some consecutive regions, shared between snapshots */
@@ -136,6 +136,21 @@ int hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t o
  *         (nothing is removed then); -ENOMEM (nothing removed either)
  */
 int hostmem_unmap(struct hostmem *hm, uint64_t iova, uint64_t len);
+
+/**
+ * One piece of memory for addresses whose pages lie scattered, as a guest with a virtual IOMMU lays
+ * out its rings: the same pages, mapped once more side by side. For areas that live long; works on
+ * the snapshot in force. May block.
+ *
+ * @param iova  first address; where pieces meet, address and memory must be at a page's border
+ * @param prot  rights that every piece must have
+ * @return address, valid until hostmem_gather_end() or the grace period after hostmem_unmap_all();
+ *         NULL if the range is not mapped so, counts too many files (HOSTMEM_MAX_FILES) or there is
+ *         no memory
+ */
+uint8_t *hostmem_gather(struct hostmem *hm, uint64_t iova, uint64_t len, uint32_t prot);
+/** Give up what hostmem_gather() returned. No worker may use it any more. May block. */
+void hostmem_gather_end(struct hostmem *hm, uint8_t *va);
 
 /** Remove all ranges (client gone). */
 void hostmem_unmap_all(struct hostmem *hm);

@@ -18,6 +18,8 @@
 #include "vring/hostmem_files.h"
 
 #define FILES_PER_BLOCK 32
+/* Hosts map hundreds of files at most between them; chains stay short. */
+#define FILE_BUCKETS 256u
 
 struct file_block {
 	struct file_block *next;
@@ -29,6 +31,11 @@ struct hostmem_files {
 		*blocks; /* grows at the front, for the fault handler's sake never shrinks */
 	uint32_t n_lost;
 	bool any_file;
+	/*
+	 * Mapped files by device and inode, for the control lcore alone: who unmaps a file leaves
+	 * it here, and it goes when its entry is used again.
+	 */
+	struct hostmem_file *bucket[FILE_BUCKETS];
 };
 
 /* What a descriptor turned out to be. */
@@ -71,6 +78,12 @@ file_inspect(const struct hostmem_files *files, int fd, int prot, struct file_in
 	struct stat st;
 	int flags;
 
+	/*
+	 * Only memory has seals, and to ask for them calls no file system: fstat() of a FUSE file
+	 * would wait for its server, which may be the client.
+	 */
+	if (!files->any_file && fcntl(fd, F_GET_SEALS) < 0)
+		return errno == EBADF ? -EBADF : -EACCES;
 	if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
 		return -errno;
 	flags = fcntl(fd, F_GETFL);
@@ -113,6 +126,35 @@ file_try_ref(struct hostmem_file *f)
 	return false;
 }
 
+static struct hostmem_file **
+file_bucket(struct hostmem_files *files, dev_t dev, ino_t ino)
+{
+	return &files->bucket[(dev * 31 + ino) % FILE_BUCKETS];
+}
+
+static void
+file_hash(struct hostmem_files *files, struct hostmem_file *f)
+{
+	struct hostmem_file **bucket = file_bucket(files, f->dev, f->ino);
+
+	f->next = *bucket;
+	f->hashed = true;
+	*bucket = f;
+}
+
+static void
+file_unhash(struct hostmem_files *files, struct hostmem_file *f)
+{
+	struct hostmem_file **at = file_bucket(files, f->dev, f->ino);
+
+	if (!f->hashed)
+		return;
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	f->hashed = false;
+}
+
 /*
  * The mapping keeps the inode alive, so equal numbers mean the same file. A file that has grown
  * since does not fit and gets a second mapping.
@@ -120,18 +162,16 @@ file_try_ref(struct hostmem_file *f)
 static struct hostmem_file *
 file_find(struct hostmem_files *files, const struct file_info *info, uint64_t end, int prot)
 {
-	for (struct file_block *b = files->blocks; b != NULL; b = b->next)
-		for (unsigned int i = 0; i < FILES_PER_BLOCK; i++) {
-			struct hostmem_file *f = &b->file[i];
-
-			if (!file_mapped(f) || f->dev != info->dev || f->ino != info->ino ||
-				f->size < end || hostmem_file_lost(f))
-				continue;
-			if ((prot & HOSTMEM_WRITE) != 0 && !f->writable)
-				continue;
-			if (file_try_ref(f))
-				return f;
-		}
+	for (struct hostmem_file *f = *file_bucket(files, info->dev, info->ino); f != NULL;
+		f = f->next) {
+		if (!file_mapped(f) || f->dev != info->dev || f->ino != info->ino ||
+			f->size < end || hostmem_file_lost(f))
+			continue;
+		if ((prot & HOSTMEM_WRITE) != 0 && !f->writable)
+			continue;
+		if (file_try_ref(f))
+			return f;
+	}
 	return NULL;
 }
 
@@ -181,6 +221,7 @@ file_map(struct hostmem_files *files, int fd, struct file_info *info, int prot,
 	if (va == NULL)
 		return -errno;
 	madvise(va, len, MADV_DONTDUMP);
+	file_unhash(files, f);
 	f->va = va;
 	f->len = len;
 	f->size = info->size;
@@ -188,6 +229,7 @@ file_map(struct hostmem_files *files, int fd, struct file_info *info, int prot,
 	f->ino = info->ino;
 	f->writable = info->writable;
 	f->lost = false;
+	file_hash(files, f);
 	__atomic_store_n(&f->refs, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&f->gen, f->gen + 1, __ATOMIC_RELEASE);
 	*out = f;
@@ -210,6 +252,23 @@ hostmem_file_get(struct hostmem_files *files, int fd, uint64_t off, uint64_t len
 	if (*out != NULL)
 		return 0;
 	return file_map(files, fd, &info, prot, out);
+}
+
+struct hostmem_file *
+hostmem_file_adopt(struct hostmem_files *files, uint8_t *va, uint64_t len)
+{
+	struct hostmem_file *f = file_slot(files);
+
+	if (f == NULL)
+		return NULL;
+	file_unhash(files, f);
+	f->va = va;
+	f->len = len;
+	f->size = 0;
+	f->lost = false;
+	__atomic_store_n(&f->refs, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&f->gen, f->gen + 1, __ATOMIC_RELEASE);
+	return f;
 }
 
 void

@@ -28,6 +28,8 @@ struct hostmem_file {
 	uint64_t size; /**< bytes of the file that the mapping covers */
 	dev_t dev;
 	ino_t ino;
+	struct hostmem_file *next; /**< of the same bucket; the control lcore's */
+	bool hashed;		   /**< in the bucket of dev and ino, mapped or not any more */
 	bool writable;
 	bool lost; /**< truncated under us; zero pages stand in for it */
 };
@@ -40,6 +42,14 @@ struct hostmem_file {
  */
 int hostmem_file_get(struct hostmem_files *files, int fd, uint64_t off, uint64_t len, int prot,
 	struct hostmem_file **out);
+
+/**
+ * Take over a mapping that came about otherwise: faults in it are met as in a file's. It is never
+ * found by hostmem_file_get(). Control lcore.
+ *
+ * @return with one reference, which ends the mapping; NULL: out of memory
+ */
+struct hostmem_file *hostmem_file_adopt(struct hostmem_files *files, uint8_t *va, uint64_t len);
 
 /** Drop a reference. Any thread; may block. */
 void hostmem_file_put(struct hostmem_file *file);

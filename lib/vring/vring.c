@@ -17,19 +17,46 @@ static_assert(offsetof(struct vring, desc_hint) <= 2 * RTE_CACHE_LINE_SIZE,
 
 #define FEATURE(conf, bit) (((conf)->features & UINT64_C(1) << (bit)) != 0)
 
-/* An area must lie in one piece of memory and be aligned there as well as in the client's view. */
+/*
+ * An area that lies in one piece of memory and is aligned there as well as in the client's view. The
+ * table may know it as many ranges: a lookup only goes as far as its hint reaches.
+ */
 static void *
 area_translate(const struct hostmem_table *table, uint64_t iova, uint64_t len, uint64_t align,
 	uint32_t prot)
 {
 	struct hostmem_hint hint = {0};
-	uint64_t got = len;
-	uint8_t *va;
+	uint8_t *base = NULL, *va;
+	uint64_t got;
 
-	va = hostmem_translate(table, &hint, iova, &got, prot);
-	if (va == NULL || got < len || ((uintptr_t)va & (align - 1)) != 0)
-		return NULL;
-	return va;
+	for (uint64_t done = 0; done < len; done += got) {
+		got = len - done;
+		va = hostmem_translate(table, &hint, iova + done, &got, prot);
+		if (done == 0)
+			base = va;
+		if (va == NULL || va != base + done)
+			return NULL;
+	}
+	return ((uintptr_t)base & (align - 1)) == 0 ? base : NULL;
+}
+
+static void *
+area_get(struct vring *vr, uint8_t **gathered, uint64_t iova, uint64_t len, uint64_t align,
+	uint32_t prot)
+{
+	void *area = area_translate(vr->table, iova, len, align, prot);
+
+	if (area == NULL)
+		area = *gathered = hostmem_gather(vr->hm, iova, len, prot);
+	return area;
+}
+
+static void
+areas_release(struct vring *vr)
+{
+	for (size_t i = 0; i < RTE_DIM(vr->gathered); i++)
+		if (vr->gathered[i] != NULL)
+			hostmem_gather_end(vr->hm, vr->gathered[i]);
 }
 
 static int
@@ -40,10 +67,12 @@ areas_translate(struct vring *vr, const struct vring_conf *conf)
 	/* virtio 1.2, 2.7: alignment of the three parts */
 	if ((conf->desc & 15) != 0 || (conf->driver & 1) != 0 || (conf->device & 3) != 0)
 		return -EINVAL;
-	vr->desc = area_translate(vr->table, conf->desc, SPLIT_DESC_SIZE(n), 16, HOSTMEM_READ);
-	vr->avail = area_translate(vr->table, conf->driver, SPLIT_AVAIL_SIZE(n), 2, HOSTMEM_READ);
-	vr->used = area_translate(
-		vr->table, conf->device, SPLIT_USED_SIZE(n), 4, HOSTMEM_READ | HOSTMEM_WRITE);
+	vr->desc = area_get(
+		vr, &vr->gathered[0], conf->desc, SPLIT_DESC_SIZE(n), 16, HOSTMEM_READ);
+	vr->avail = area_get(
+		vr, &vr->gathered[1], conf->driver, SPLIT_AVAIL_SIZE(n), 2, HOSTMEM_READ);
+	vr->used = area_get(vr, &vr->gathered[2], conf->device, SPLIT_USED_SIZE(n), 4,
+		HOSTMEM_READ | HOSTMEM_WRITE);
 	if (vr->desc == NULL || vr->avail == NULL || vr->used == NULL)
 		return -EFAULT;
 	return 0;
@@ -83,6 +112,7 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 	vr->table_gen = vr->table->gen;
 	ret = areas_translate(vr, conf);
 	if (ret != 0) {
+		areas_release(vr);
 		memset(vr, 0, sizeof(*vr));
 		return ret;
 	}
@@ -111,6 +141,7 @@ vring_stop(struct vring *vr)
 		vr->rec->used_idx = vr->used_idx;
 		vr->rec->signalled_used = vr->signalled_used;
 	}
+	areas_release(vr);
 	memset(vr, 0, sizeof(*vr));
 }
 

@@ -144,8 +144,11 @@ const struct vring_burst *vring_burst_select(uint64_t features);
  * A ring that goes on from its record begins at the record's used_idx: chains that had been taken
  * but not given back are taken again.
  *
- * @return 0; -EINVAL on a bad size or misaligned area; -EFAULT if an area is not (contiguously)
- *         mapped
+ * An area whose pages lie scattered is mapped once more in one piece (hostmem_gather()). Control
+ * lcore.
+ *
+ * @return 0; -EINVAL on a bad size or misaligned area; -EFAULT if an area is not mapped, or in pieces
+ *         that do not meet at borders of pages
  */
 int vring_start(struct vring *vr, const struct vring_conf *conf);
 

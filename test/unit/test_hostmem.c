@@ -474,6 +474,85 @@ truncated_file_costs_its_device_only(void **state)
 	close(fd);
 }
 
+/* What a guest with a virtual IOMMU makes of pages 5, 1, 9. */
+static void
+map_scattered(struct fixture *f, uint64_t iova)
+{
+	assert_int_equal(hostmem_map(f->hm, iova, PAGE, f->fd, 5 * PAGE, RW), 0);
+	assert_int_equal(hostmem_map(f->hm, iova + PAGE, PAGE, f->fd, PAGE, RW), 0);
+	assert_int_equal(hostmem_map(f->hm, iova + 2 * PAGE, PAGE, f->fd, 9 * PAGE, RW), 0);
+	publish(f);
+}
+
+static void
+scattered_pages_are_gathered_side_by_side(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *va;
+
+	map_scattered(f, 0x10000);
+	va = hostmem_gather(f->hm, 0x10000 + 100, 2 * PAGE, RW);
+	assert_non_null(va);
+	f->mem[5 * PAGE + 100] = 1;
+	f->mem[PAGE] = 2;
+	va[2 * PAGE - 100] = 3;
+	assert_int_equal(va[0], 1);
+	assert_int_equal(va[PAGE - 100], 2);
+	assert_int_equal(f->mem[9 * PAGE], 3);
+	assert_int_equal(count_mappings(), 2 + 3);
+	hostmem_gather_end(f->hm, va);
+	assert_int_equal(count_mappings(), 2);
+}
+
+static void
+pages_that_do_not_fit_together_are_not_gathered(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t odd = 0x100000, ro = 0x200000;
+
+	map_scattered(f, 0x10000);
+	assert_int_equal(hostmem_map(f->hm, odd, PAGE, f->fd, 100, RW), 0);
+	assert_int_equal(hostmem_map(f->hm, odd + PAGE, 100, f->fd, 3 * PAGE, RW), 0);
+	assert_int_equal(hostmem_map(f->hm, odd + PAGE + 100, PAGE, f->fd, 7 * PAGE + 100, RW), 0);
+	assert_int_equal(hostmem_map(f->hm, ro, PAGE, f->fd, 5 * PAGE, HOSTMEM_READ), 0);
+	assert_int_equal(hostmem_map(f->hm, ro + PAGE, PAGE, -1, 0, HOSTMEM_READ), 0);
+	publish(f);
+	assert_null(hostmem_gather(f->hm, 0x10000, 4 * PAGE, RW));   /* ends too early */
+	assert_null(hostmem_gather(f->hm, 0x8000, PAGE, RW));	     /* nothing there */
+	assert_null(hostmem_gather(f->hm, odd, PAGE, RW));	     /* in the middle of a page */
+	assert_null(hostmem_gather(f->hm, odd + PAGE, PAGE, RW));    /* borders within a page */
+	assert_null(hostmem_gather(f->hm, ro, PAGE, RW));	     /* no right to write */
+	assert_null(hostmem_gather(f->hm, ro, 2 * PAGE, HOSTMEM_READ)); /* no memory */
+	assert_int_equal(count_mappings(), 2);
+}
+
+static void
+gathered_pages_go_with_the_client(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *va;
+
+	map_scattered(f, 0x10000);
+	va = hostmem_gather(f->hm, 0x10000, 3 * PAGE, RW);
+	hostmem_unmap_all(f->hm);
+	publish(f);
+	assert_int_equal(count_mappings(), 1);
+	hostmem_gather_end(f->hm, va); /* knows that they have gone */
+}
+
+static void
+truncated_file_is_noticed_in_gathered_pages(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *va;
+
+	map_scattered(f, 0x10000);
+	va = hostmem_gather(f->hm, 0x10000, 3 * PAGE, RW);
+	assert_true(hostmem_files_sigbus(f->files, va + PAGE));
+	assert_true(hostmem_lost(f->hm));
+	va[PAGE] = 1;
+}
+
 static void
 lost_file_is_not_used_for_new_ranges(void **state)
 {
@@ -629,6 +708,41 @@ random_edits_agree_with_a_model(void **state)
 	}
 }
 
+#define MANY_FILES 40u
+
+/* Ranges of many files in turn; whichever goes first, a file goes with its last range. */
+static void
+each_of_many_files_goes_with_its_last_range(void **state)
+{
+	struct fixture *f = *state;
+	int fd[MANY_FILES];
+
+	for (unsigned int i = 0; i < MANY_FILES; i++) {
+		fd[i] = memfd_create(FILE_NAME, MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fd[i], FILE_LEN), 0);
+	}
+	for (unsigned int i = 0; i < 3 * MANY_FILES; i++)
+		assert_int_equal(hostmem_map(f->hm, i * PAGE, PAGE, fd[i % MANY_FILES], 0, RW), 0);
+	publish(f);
+	assert_int_equal(count_mappings(), 1 + MANY_FILES);
+	assert_int_equal(hostmem_unmap(f->hm, 0, 2 * MANY_FILES * PAGE), 2 * MANY_FILES);
+	publish(f);
+	assert_int_equal(count_mappings(), 1 + MANY_FILES);
+	assert_int_equal(hostmem_unmap(f->hm, 2 * MANY_FILES * PAGE, 30 * PAGE), 30);
+	publish(f);
+	assert_int_equal(count_mappings(), 1 + MANY_FILES - 30);
+	/* Their places are taken by others. */
+	for (unsigned int i = 0; i < 20; i++)
+		assert_int_equal(hostmem_map(f->hm, i * PAGE, PAGE, fd[i], 0, RW), 0);
+	publish(f);
+	assert_int_equal(count_mappings(), 1 + MANY_FILES - 10);
+	assert_int_equal(hostmem_unmap(f->hm, 0, 3 * MANY_FILES * PAGE), 30);
+	publish(f);
+	assert_int_equal(count_mappings(), 1);
+	for (unsigned int i = 0; i < MANY_FILES; i++)
+		close(fd[i]);
+}
+
 static int
 test_hostmem(void)
 {
@@ -653,12 +767,17 @@ test_hostmem(void)
 		T(file_mapped_again_before_retiring_is_not_mapped_twice),
 		T(grown_file_is_mapped_anew_for_what_was_added),
 		T(truncated_file_costs_its_device_only),
+		T(scattered_pages_are_gathered_side_by_side),
+		T(pages_that_do_not_fit_together_are_not_gathered),
+		T(gathered_pages_go_with_the_client),
+		T(truncated_file_is_noticed_in_gathered_pages),
 		T(lost_file_is_not_used_for_new_ranges),
 		T(huge_pages_are_mapped_by_parts_of_a_page),
 		T(number_of_files_is_limited),
 		T(number_of_ranges_is_limited),
 		T(page_by_page_with_a_publish_each_stays_cheap),
 		T(random_edits_agree_with_a_model),
+		T(each_of_many_files_goes_with_its_last_range),
 	};
 
 	return cmocka_run_group_tests_name("hostmem", tests, NULL, NULL);

@@ -20,6 +20,7 @@
 #include "test.h"
 
 #define VECTORS 4u
+#define STUCK_S 20 /* SIGALRM ends a test that has blocked */
 
 static struct pci_irqs *
 irqs_new(pci_irq_retire_t retire, void *ctx)
@@ -137,6 +138,84 @@ full_counter_counts_as_delivered_and_never_blocks(void **state)
 	close(client);
 }
 
+/* What a hostile client does: the flag is the open file's, which is its own as well. */
+static void
+make_full_and_blocking(int client)
+{
+	uint64_t full = UINT64_MAX - 1;
+
+	assert_int_equal(fcntl(client, F_SETFL, fcntl(client, F_GETFL) & ~O_NONBLOCK), 0);
+	assert_int_equal(write(client, &full, sizeof(full)), sizeof(full));
+}
+
+static void
+counter_made_blocking_and_full_by_the_client_stops_nobody(void **state)
+{
+	struct pci_irqs *irqs = irqs_new(NULL, NULL);
+	int client = client_fd();
+
+	attach_msix(irqs, 0, client);
+	pci_irqs_set_intx(irqs, dup(client));
+	make_full_and_blocking(client);
+	alarm(STUCK_S);
+	pci_irq_msix(irqs, 0);
+	pci_irq_intx(irqs, true);
+	alarm(0);
+	assert_int_equal(pci_irqs_count(irqs), 2);
+	pci_irqs_destroy(irqs);
+	close(client);
+}
+
+static void
+every_one_of_many_signals_arrives(void **state)
+{
+	const unsigned int many = 100000; /* far more than the kernel keeps completions */
+	struct pci_irqs *irqs = irqs_new(NULL, NULL);
+	int client = client_fd();
+
+	attach_msix(irqs, 0, client);
+	for (unsigned int i = 0; i < many; i++)
+		pci_irq_msix(irqs, 0);
+	assert_int_equal(drain(client), many);
+	/* ... and the last as safely as the first. */
+	make_full_and_blocking(client);
+	alarm(STUCK_S);
+	pci_irq_msix(irqs, 0);
+	alarm(0);
+	pci_irqs_destroy(irqs);
+	close(client);
+}
+
+static void *
+raise_once(void *arg)
+{
+	pci_irq_msix(arg, 0);
+	return NULL;
+}
+
+/* A context that stayed behind would be a descriptor and a share of fs.aio-max-nr each. */
+static void
+threads_come_and_go_leaving_nothing_behind(void **state)
+{
+	struct pci_irqs *irqs = irqs_new(NULL, NULL);
+	int client = client_fd(), before, after;
+	pthread_t thread;
+
+	attach_msix(irqs, 0, client);
+	before = dup(client);
+	close(before);
+	for (unsigned int i = 0; i < 50; i++) {
+		assert_int_equal(pthread_create(&thread, NULL, raise_once, irqs), 0);
+		pthread_join(thread, NULL);
+	}
+	after = dup(client);
+	assert_int_equal(after, before);
+	assert_int_equal(drain(client), 50);
+	pci_irqs_destroy(irqs);
+	close(after);
+	close(client);
+}
+
 static void
 bad_ranges_and_descriptors_take_nothing(void **state)
 {
@@ -228,6 +307,54 @@ unmask_signals_again_while_the_line_is_asserted(void **state)
 	assert_int_equal(drain(client), 1);
 	pci_irq_intx(irqs, false);
 	pci_irqs_intx_unmask(irqs);
+	assert_int_equal(drain(client), 0);
+	pci_irqs_destroy(irqs);
+	close(client);
+}
+
+static void
+masked_line_signals_when_it_is_unmasked(void **state)
+{
+	int client;
+	struct pci_irqs *irqs = intx_new(&client);
+
+	pci_irqs_intx_mask(irqs);
+	pci_irq_intx(irqs, true);
+	assert_int_equal(drain(client), 0);
+	pci_irqs_intx_unmask(irqs);
+	assert_int_equal(drain(client), 1);
+	pci_irqs_destroy(irqs);
+	close(client);
+}
+
+static void
+mask_goes_with_the_eventfd(void **state)
+{
+	int client;
+	struct pci_irqs *irqs = intx_new(&client);
+
+	pci_irqs_intx_mask(irqs);
+	pci_irqs_clear(irqs);
+	pci_irqs_set_intx(irqs, dup(client));
+	pci_irq_intx(irqs, true);
+	assert_int_equal(drain(client), 1);
+	pci_irqs_destroy(irqs);
+	close(client);
+}
+
+static void
+loopback_signals_whatever_the_line_says(void **state)
+{
+	int client;
+	struct pci_irqs *irqs = intx_new(&client);
+
+	pci_irqs_intx_trigger(irqs);
+	assert_int_equal(drain(client), 1);
+	pci_irqs_intx_mask(irqs);
+	pci_irqs_intx_trigger(irqs);
+	assert_int_equal(drain(client), 1);
+	pci_irqs_set_intx(irqs, -1);
+	pci_irqs_intx_trigger(irqs);
 	assert_int_equal(drain(client), 0);
 	pci_irqs_destroy(irqs);
 	close(client);
@@ -469,10 +596,16 @@ test_pci_irq(void)
 		cmocka_unit_test(vector_raised_without_eventfd_fires_once_when_one_is_attached),
 		cmocka_unit_test(clear_detaches_everything_and_forgets_what_is_pending),
 		cmocka_unit_test(full_counter_counts_as_delivered_and_never_blocks),
+		cmocka_unit_test(counter_made_blocking_and_full_by_the_client_stops_nobody),
+		cmocka_unit_test(every_one_of_many_signals_arrives),
+		cmocka_unit_test(threads_come_and_go_leaving_nothing_behind),
 		cmocka_unit_test(bad_ranges_and_descriptors_take_nothing),
 		cmocka_unit_test(replaced_eventfd_is_retired_not_closed),
 		cmocka_unit_test(intx_signals_on_assertion_only),
 		cmocka_unit_test(unmask_signals_again_while_the_line_is_asserted),
+		cmocka_unit_test(masked_line_signals_when_it_is_unmasked),
+		cmocka_unit_test(mask_goes_with_the_eventfd),
+		cmocka_unit_test(loopback_signals_whatever_the_line_says),
 		cmocka_unit_test(asserted_line_signals_an_eventfd_attached_later),
 		cmocka_unit_test(status_register_shows_the_line_even_when_intx_is_disabled),
 		cmocka_unit_test(restarted_process_finds_the_line_asserted_and_intx_disabled),

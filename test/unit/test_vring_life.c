@@ -138,7 +138,8 @@ impossible_rings_are_not_started(void **state)
 		{256, -4096, 0, 0, -EFAULT},
 		{256, 0, RIG_HOLE - RIG_NEAR, 0, -EFAULT},
 		{256, 0, 0, RIG_HOLE - RIG_NEAR, -EFAULT},
-		{256, RIG_FAR - RIG_NEAR - 64, 0, 0, -EFAULT}, /* across a border */
+		{256, RIG_FAR - RIG_NEAR - 64, 0, 0, 0}, /* across a border between pages */
+		{256, RIG_FAR + RIG_FAR_LEN - RIG_NEAR - 64, 0, 0, -EFAULT}, /* beyond the end */
 		{256, RIG_RO - RIG_NEAR, 0, 0, 0},
 		{256, 0, 0, RIG_RO - RIG_NEAR, -EFAULT}, /* not writable */
 		{32768, 0, 0, 0, 0},
@@ -172,6 +173,99 @@ ring_misaligned_in_memory_is_not_started(void **state)
 	rig_publish(r);
 	conf.desc = RIG_HOLE;
 	assert_int_equal(vring_start(&vr, &conf), -EFAULT);
+}
+
+#define PAGE_4K	  UINT64_C(4096)
+#define VIOMMU_IO UINT64_C(0x500000000)
+
+/* What a page-grained virtual IOMMU makes of a megabyte and a half of one piece. */
+static void
+map_by_pages(struct rig *r, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		assert_int_equal(hostmem_map(r->hm, VIOMMU_IO + i * PAGE_4K, PAGE_4K, r->fd,
+					 (off_t)(i * PAGE_4K), HOSTMEM_READ | HOSTMEM_WRITE),
+			0);
+	rig_publish(r);
+}
+
+static int
+start_at(struct rig *r, uint16_t size, uint64_t iova)
+{
+	const uint64_t avail = iova + 16ull * size;
+	struct vring_conf conf = r->conf;
+	struct ring_record rec = {0};
+	struct vring vr;
+	int ret;
+
+	conf.size = size;
+	conf.desc = iova;
+	conf.driver = avail;
+	conf.device = (avail + 6 + 2ull * size + 3) & ~3ull;
+	conf.record = &rec;
+	ret = vring_start(&vr, &conf);
+	if (ret == 0)
+		vring_stop(&vr);
+	return ret;
+}
+
+/* The table keeps ranges in chunks of 128; a ring may lie across any border. */
+static void
+ring_mapped_page_by_page_starts_wherever_it_lies(void **state)
+{
+	static const uint16_t sizes[] = {1024, 32768};
+	const unsigned int pages = 400;
+	struct rig *r = *state;
+
+	map_by_pages(r, pages);
+	for (unsigned int s = 0; s < RTE_DIM(sizes); s++) {
+		const unsigned int own = (26u * sizes[s] + 64 + 4095) / 4096;
+
+		for (unsigned int at = 0; at + own <= pages; at++)
+			if (start_at(r, sizes[s], VIOMMU_IO + at * PAGE_4K) != 0)
+				fail_msg("%u entries at page %u", sizes[s], at);
+	}
+}
+
+static void
+ring_with_a_missing_page_is_not_started(void **state)
+{
+	struct rig *r = *state;
+
+	map_by_pages(r, 300);
+	assert_int_equal(hostmem_unmap(r->hm, VIOMMU_IO + 2 * PAGE_4K, PAGE_4K), 1);
+	rig_publish(r);
+	assert_int_equal(start_at(r, 1024, VIOMMU_IO), -EFAULT);
+	assert_int_equal(start_at(r, 1024, VIOMMU_IO + 3 * PAGE_4K), 0);
+}
+
+/* A guest with a virtual IOMMU takes any free pages for its rings. */
+static void
+ring_of_scattered_pages_is_one_piece(void **state)
+{
+	const unsigned int pages = 8; /* 1024 entries: descriptors in four of them, then the rings */
+	struct rig *r = *state;
+	struct vring_conf conf = r->conf;
+	struct vring vr;
+
+	for (unsigned int i = 0; i < pages; i++)
+		assert_int_equal(hostmem_map(r->hm, VIOMMU_IO + i * PAGE_4K, PAGE_4K, r->fd,
+					 (off_t)((100 - 3 * i) * PAGE_4K),
+					 HOSTMEM_READ | HOSTMEM_WRITE),
+			0);
+	rig_publish(r);
+	conf.size = 1024;
+	conf.desc = VIOMMU_IO;
+	conf.driver = VIOMMU_IO + 4 * PAGE_4K;
+	conf.device = VIOMMU_IO + 5 * PAGE_4K;
+	assert_int_equal(vring_start(&vr, &conf), 0);
+	for (unsigned int i = 0; i < 4; i++)
+		r->mem[(100 - 3 * i) * PAGE_4K + 16] = (uint8_t)(i + 1);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(vr.desc[i * 256 + 1].addr & 0xff, i + 1);
+	vr.used->ring[1023].id = 77;
+	assert_int_equal(r->mem[(100 - 3 * 6) * PAGE_4K + 4092], 77);
+	vring_stop(&vr);
 }
 
 static void
@@ -414,6 +508,9 @@ test_vring_life(void)
 		T(chain_taken_but_not_given_back_is_taken_again),
 		T(impossible_rings_are_not_started),
 		T(ring_misaligned_in_memory_is_not_started),
+		T(ring_mapped_page_by_page_starts_wherever_it_lies),
+		T(ring_with_a_missing_page_is_not_started),
+		T(ring_of_scattered_pages_is_one_piece),
 		T(areas_in_use_are_known),
 		T(unmapped_buffer_is_not_reached_through_an_old_hint),
 		T(snapshot_at_the_address_of_an_old_one_is_a_new_one),

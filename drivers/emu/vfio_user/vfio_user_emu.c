@@ -102,7 +102,10 @@ config_read(struct vfio_user_emu *e, uint64_t off, void *buf, uint32_t count)
 	return pci_fn_cfg_read(e->fn, off, buf, count);
 }
 
-/* One write means one thing that may wait: a reset makes the others pointless. */
+/*
+ * A write may touch several registers of which two may have to wait: the virtio window, then bus
+ * mastering. They wait one after the other (access_done()); a reset makes both pointless.
+ */
 static int
 config_write(struct vfio_user_emu *e, uint64_t off, const void *buf, uint32_t count)
 {
@@ -117,9 +120,7 @@ config_write(struct vfio_user_emu *e, uint64_t off, const void *buf, uint32_t co
 	if ((events & PCI_EV_VENDOR) &&
 		virtio_pci_cfg_access_write(e->vp, off, count) == -EINPROGRESS)
 		return wait_for(e, STEP_ACCESS);
-	if (events & PCI_EV_BUS_MASTER)
-		return set_dma(e, pci_fn_bus_master(e->fn));
-	return 0;
+	return set_dma(e, pci_fn_bus_master(e->fn));
 }
 
 static int
@@ -158,6 +159,7 @@ region_write(void *ctx, unsigned int region, uint64_t off, const void *buf, uint
 	}
 }
 
+/* The front lets nothing through that would not close at once. */
 static int
 dma_map(void *ctx, uint64_t iova, uint64_t size, int fd, uint64_t offset, uint32_t prot)
 {
@@ -217,24 +219,50 @@ irq_set_msix(struct vfio_user_emu *e, const struct vfio_user_irq_set *set)
 	return 0;
 }
 
+/* @param fd  -1: detach */
+static int
+attach_intx(struct vfio_user_emu *e, const struct vfio_user_irq_set *set, int fd)
+{
+	const int ret = pci_irqs_set_intx(e->irqs, fd);
+
+	if (ret < 0)
+		close_fds(set);
+	return ret;
+}
+
+static int
+act_on_intx(struct vfio_user_emu *e, enum vfio_user_irq_action action)
+{
+	switch (action) {
+	case VFIO_USER_IRQ_MASK:
+		pci_irqs_intx_mask(e->irqs);
+		break;
+	case VFIO_USER_IRQ_UNMASK:
+		pci_irqs_intx_unmask(e->irqs);
+		break;
+	case VFIO_USER_IRQ_TRIGGER:
+		pci_irqs_intx_trigger(e->irqs);
+		break;
+	}
+	return 0;
+}
+
+/* The eventfd is signalled on assertion only: nothing is masked by being signalled. */
 static int
 irq_set_intx(struct vfio_user_emu *e, const struct vfio_user_irq_set *set)
 {
-	const bool eventfd = set->data == VFIO_USER_IRQ_EVENTFD;
-	int ret = 0;
-
-	if (set->action == VFIO_USER_IRQ_TRIGGER && (eventfd || set->count == 0)) {
-		ret = pci_irqs_set_intx(
-			e->irqs, set->fds != NULL && set->count > 0 ? set->fds[0] : -1);
-		if (ret == 0)
-			return 0;
-	} else if (set->action == VFIO_USER_IRQ_UNMASK) {
-		pci_irqs_intx_unmask(e->irqs);
-	}
-	/* Masking needs nothing: the eventfd is edge triggered, masked until unmasked by itself. */
-	if (eventfd)
+	if (set->data == VFIO_USER_IRQ_EVENTFD) {
+		if (set->action == VFIO_USER_IRQ_TRIGGER)
+			return attach_intx(e, set, set->fds != NULL ? set->fds[0] : -1);
+		/* (Un)masking by eventfd is for KVM in the kernel; nobody would look at it here. */
 		close_fds(set);
-	return ret;
+		return set->fds != NULL ? -ENOTSUP : 0;
+	}
+	if (set->count == 0)
+		return attach_intx(e, set, -1);
+	if (set->data == VFIO_USER_IRQ_BOOL && !set->bools[0])
+		return 0;
+	return act_on_intx(e, set->action);
 }
 
 static int
@@ -320,6 +348,16 @@ static const struct vfio_user_front_ops front_ops = {
 	.log = front_log,
 };
 
+/* An access has taken effect; what else it changed may take effect now. */
+static void
+access_done(struct vfio_user_emu *e, int err)
+{
+	if (set_dma(e, pci_fn_bus_master(e->fn)) == -EINPROGRESS)
+		return;
+	if (vfio_user_device_complete(e->dev, err))
+		vfio_user_front_reply(e->front);
+}
+
 static void
 op_done(struct emu *emu, int err)
 {
@@ -336,8 +374,7 @@ op_done(struct emu *emu, int err)
 		function_reset(e, step == STEP_FLR);
 		/* fallthrough */
 	case STEP_ACCESS:
-		if (vfio_user_device_complete(e->dev, err))
-			vfio_user_front_reply(e->front);
+		access_done(e, err);
 		break;
 	case STEP_GONE:
 		function_reset(e, false);
@@ -472,6 +509,7 @@ create_front(struct vfio_user_emu *e, const struct emu_params *p)
 		.ops = &front_ops,
 		.ctx = e,
 		.max_queues = VIRTIO_MAX_QUEUES,
+		.any_fd = p->any_file,
 	};
 	const int ret = vfio_user_front_create(&conf, &e->front);
 

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/*
+ * Descriptors that do not close when one wants: no client's can hold up the loop that serves all.
+ *
+ * The stubborn one is a TCP socket that lingers, its peer not reading: close(2) takes LINGER_S. A
+ * test that has waited for it is ended by SIGALRM.
+ */
+
+#include <netinet/in.h>
+#include <sched.h>
+
+#include "vfio_user/discard.h"
+#include "vfio_user_front_bench.h"
+
+#define LINGER_S 60
+#define STUCK_S	 20
+
+struct stubborn {
+	int fd;
+	int peer;
+};
+
+static struct stubborn
+stubborn_new(void)
+{
+	const struct linger linger = {.l_onoff = 1, .l_linger = LINGER_S};
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char data[65536];
+	struct stubborn s;
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	getsockname(listener, (struct sockaddr *)&addr, &len);
+	s.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(s.fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	s.peer = accept(listener, NULL, NULL);
+	close(listener);
+	setsockopt(s.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	while (send(s.fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+		continue;
+	return s;
+}
+
+/* Sends it, and closes the test's own: the receiver's close is the last one, which lingers. */
+static void
+send_stubborn(int sock, uint16_t id, const struct stubborn *s)
+{
+	raw_send(sock,
+		(struct raw){
+			.id = id, .command = VFIO_USER_DEVICE_RESET, .fds = &s->fd, .nfds = 1});
+	close(s->fd);
+}
+
+/* Its peer resets the connection, which ends the wait. */
+static void
+let_go(struct stubborn *s, int fds_expected)
+{
+	close(s->peer);
+	alarm(STUCK_S);
+	while (open_fds() > fds_expected)
+		sched_yield();
+	alarm(0);
+}
+
+static void
+memory_and_eventfds_are_harmless_all_else_is_not(void **state)
+{
+	const int memory = memfd("x"), event = eventfd(0, EFD_CLOEXEC);
+	const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const int path = open("/dev/shm", O_PATH | O_CLOEXEC);
+	int pipes[2];
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_true(vfio_user_fd_harmless(memory));
+	assert_true(vfio_user_fd_harmless(event));
+	assert_false(vfio_user_fd_harmless(pipes[0]));
+	assert_false(vfio_user_fd_harmless(udp));
+	assert_false(vfio_user_fd_harmless(null));
+	assert_false(vfio_user_fd_harmless(path));
+	assert_false(vfio_user_fd_harmless(-1));
+	close_all(7, (int[]){memory, event, udp, null, path, pipes[0], pipes[1]});
+}
+
+static void
+stubborn_descriptor_is_closed_by_somebody_else(void **state)
+{
+	struct vfio_user_closer *closer = vfio_user_closer_create();
+	const int before = open_fds();
+	struct stubborn s = stubborn_new();
+
+	alarm(STUCK_S);
+	vfio_user_discard(closer, (int[]){-1, s.fd, memfd("x")}, 3);
+	alarm(0);
+	assert_false(vfio_user_closer_full(closer));
+	vfio_user_closer_release(closer); /* its owner may go first */
+	let_go(&s, before);
+}
+
+static void
+closer_is_full_while_too_many_do_not_close(void **state)
+{
+	struct vfio_user_closer *closer = vfio_user_closer_create();
+	const int before = open_fds();
+	int fds[VFIO_USER_CLOSER_MAX];
+	struct stubborn s = stubborn_new();
+
+	fds[0] = s.fd;
+	for (unsigned int i = 1; i < VFIO_USER_CLOSER_MAX; i++)
+		fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	vfio_user_discard(closer, fds, VFIO_USER_CLOSER_MAX);
+	assert_true(vfio_user_closer_full(closer));
+	let_go(&s, before);
+	alarm(STUCK_S);
+	while (vfio_user_closer_full(closer))
+		sched_yield();
+	alarm(0);
+	vfio_user_closer_release(closer);
+}
+
+/* ---- at the front */
+
+static void
+message_with_anything_but_memory_and_eventfds_is_refused(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b), pipes[2], event = eventfd(0, EFD_CLOEXEC);
+	char byte;
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	raw_send(s, (struct raw){.id = 2,
+			    .command = VFIO_USER_DEVICE_RESET,
+			    .fds = (int[]){event, pipes[1]},
+			    .nfds = 2});
+	close(pipes[1]);
+	pump(b->place.base);
+	assert_reply(s, 2, EINVAL);
+	assert_int_equal(read(pipes[0], &byte, 1), 0); /* waits until it is closed */
+	assert_int_equal(b->requests, 0);
+	send_reset(s, 3);
+	pump(b->place.base);
+	assert_reply(s, 3, 0);
+	close_all(3, (int[]){s, event, pipes[0]});
+}
+
+static void
+stubborn_descriptor_of_a_message_holds_nobody_up(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b), fds = open_fds();
+	struct stubborn st = stubborn_new();
+
+	send_stubborn(s, 2, &st);
+	alarm(STUCK_S);
+	pump(b->place.base);
+	alarm(0);
+	assert_reply(s, 2, EINVAL);
+	let_go(&st, fds);
+	close(s);
+}
+
+/* More than a message may have, and spread over its parts. */
+static void
+stubborn_descriptor_among_too_many_holds_nobody_up(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b), fds = open_fds(), many[VFIO_USER_FDS_MAX + 1];
+	struct stubborn st = stubborn_new();
+
+	for (unsigned int i = 0; i < VFIO_USER_FDS_MAX + 1; i++)
+		many[i] = st.fd;
+	raw_send(s, (struct raw){.id = 2,
+			    .command = VFIO_USER_DEVICE_RESET,
+			    .fds = many,
+			    .nfds = VFIO_USER_FDS_MAX + 1});
+	close(st.fd);
+	alarm(STUCK_S);
+	pump(b->place.base);
+	alarm(0);
+	assert_reply(s, 2, EINVAL);
+	let_go(&st, fds);
+	close(s);
+}
+
+static void
+stubborn_descriptor_that_was_never_read_holds_nobody_up(void **state)
+{
+	struct bench *b = *state;
+	int fds = open_fds(), s = negotiated_client(b);
+	struct stubborn st = stubborn_new();
+
+	b->hold = true;
+	send_reset(s, 2);
+	pump(b->place.base);
+	send_stubborn(s, 3, &st);
+	close(s);
+	alarm(STUCK_S);
+	vfio_user_front_disconnect(b->front);
+	alarm(0);
+	answer(b);
+	let_go(&st, fds);
+}
+
+static void
+stubborn_descriptor_with_an_urgent_byte_holds_nobody_up(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b), fds = open_fds();
+	struct stubborn st = stubborn_new();
+	char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec iov = {.iov_base = (char[]){0}, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &st.fd, sizeof(int));
+	if (sendmsg(s, &msg, MSG_OOB | MSG_NOSIGNAL) != 1) {
+		close_all(3, (int[]){s, st.peer, st.fd});
+		skip(); /* the kernel knows no urgent data on UNIX sockets */
+	}
+	send_reset(s, 2);
+	close(st.fd);
+	alarm(STUCK_S);
+	pump(b->place.base);
+	alarm(0);
+	close(s);
+	pump(b->place.base);
+	let_go(&st, fds - 2);
+}
+
+static void
+stubborn_descriptor_of_a_surplus_client_holds_nobody_up(void **state)
+{
+	struct bench *b = *state;
+	int first = client(b), fds = open_fds(), second = client(b);
+	struct stubborn st = stubborn_new();
+
+	send_stubborn(second, 2, &st);
+	alarm(STUCK_S);
+	pump(b->place.base);
+	alarm(0);
+	assert_reply(second, 2, EBUSY);
+	close(second);
+	let_go(&st, fds);
+	close(first);
+}
+
+static void
+stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up(void **state)
+{
+	struct bench *b = *state;
+	int fds = open_fds(), s = raw_connect(b->place.path);
+	struct stubborn st = stubborn_new();
+
+	send_stubborn(s, 1, &st);
+	alarm(STUCK_S);
+	vfio_user_front_destroy(b->front);
+	alarm(0);
+	close(s);
+	let_go(&st, fds - 1);
+	assert_int_equal(bench_front(b, &b->front), 0);
+}
+
+static void
+client_whose_descriptors_do_not_close_is_not_read_on(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b), fds = open_fds();
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct stubborn st = stubborn_new();
+	int many[VFIO_USER_CLOSER_MAX];
+
+	for (unsigned int i = 0; i < VFIO_USER_CLOSER_MAX; i++)
+		many[i] = i == 0 ? st.fd : null;
+	raw_send(s, (struct raw){.id = 3,
+			    .command = VFIO_USER_DEVICE_RESET,
+			    .fds = many,
+			    .nfds = VFIO_USER_CLOSER_MAX});
+	send_reset(s, 4);
+	close(null);
+	close(st.fd);
+	pump(b->place.base);
+	assert_reply(s, 3, EINVAL);
+	assert_no_reply(s);
+	let_go(&st, fds);
+	assert_int_equal(event_base_loop(b->place.base, EVLOOP_ONCE), 0);
+	pump(b->place.base);
+	assert_reply(s, 4, 0);
+	close(s);
+}
+
+static int
+test_vfio_user_discard(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_and_eventfds_are_harmless_all_else_is_not),
+		cmocka_unit_test(stubborn_descriptor_is_closed_by_somebody_else),
+		cmocka_unit_test(closer_is_full_while_too_many_do_not_close),
+		T(message_with_anything_but_memory_and_eventfds_is_refused),
+		T(stubborn_descriptor_of_a_message_holds_nobody_up),
+		T(stubborn_descriptor_among_too_many_holds_nobody_up),
+		T(stubborn_descriptor_that_was_never_read_holds_nobody_up),
+		T(stubborn_descriptor_with_an_urgent_byte_holds_nobody_up),
+		T(stubborn_descriptor_of_a_surplus_client_holds_nobody_up),
+		T(stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up),
+		T(client_whose_descriptors_do_not_close_is_not_read_on),
+	};
+
+	return cmocka_run_group_tests_name("vfio_user_discard", tests, NULL, NULL);
+}
+
+REGISTER_TEST_COMMAND(vfio_user_discard, test_vfio_user_discard)
