@@ -33,7 +33,7 @@ usage: sudo test/run.sh [PART...] [-k EXPRESSION]
 PART is one or more of: build unit cli raw system doc (all of them if none is named)
   build   gcc, clang and a build with AddressSanitizer and UBSan, no warnings
   unit    unit tests, plain and with sanitizers
-  cli     the virtnet command against a scripted controller
+  cli     the virtnet command, against a scripted controller and the real one
   raw     the vfio-user protocol spoken straight on the socket of a controller with sanitizers
   system  real virtual machines on a real controller
   doc     the guides
@@ -160,7 +160,7 @@ show_failures()
         [ "$verdict" = fail ] || continue
         printf '\n--- %s\n' "$name"
         if [ -f "$log" ]; then
-            tail -n 40 "$log" | sed 's/^/    /'
+            tail -n 30 "$log" | sed 's/^/    /'
             echo "    (all of it: $log)"
         else
             echo "    $log"
@@ -202,12 +202,13 @@ mkdir -p "$logs"
 : > "$results"
 
 "$top/usertools/deps.sh" test doc
-if has_part system; then
-    # Downloads while the compilers run; the tests take them from the cache, or skip.
-    { "$top/usertools/fetch-qemu.sh" && "$top/usertools/build-guest.sh"; } > "$logs/fetch.log" 2>&1 &
-    fetch=$!
-fi
-if has_part build || has_part unit || has_part system; then
+# Downloads while the compilers run; the tests take them from the cache, or skip.
+{
+    "$top/usertools/fetch-qemu.sh" && "$top/usertools/build-guest.sh" &&
+        "$top/usertools/build-guest.sh" --flavour amd64
+} > "$logs/fetch.log" 2>&1 &
+fetch=$!
+if has_part build || has_part unit || has_part cli || has_part system; then
     build "gcc, no warnings" "$gcc_build" gcc
 fi
 if has_part build; then
@@ -215,6 +216,10 @@ if has_part build; then
 fi
 if has_part build || has_part unit || has_part raw; then
     build "AddressSanitizer and UBSan, no warnings" "$asan_build" gcc -Db_sanitize=address,undefined -Db_lundef=false
+fi
+wait "$fetch" || true
+if VIRTNET_QEMU=$("$top/usertools/fetch-qemu.sh" 2>> "$logs/fetch.log"); then
+    export VIRTNET_QEMU
 fi
 if has_part unit; then
     unit_tests unit "$gcc_build"
@@ -225,7 +230,6 @@ if has_part raw; then
     VIRTNET_BUILD=$asan_build pytests raw "$top/test/system/raw"
 fi
 if has_part system; then
-    wait "$fetch" || true
     pytests system "$top/test/system" --ignore "$top/test/system/cli" --ignore "$top/test/system/raw"
 fi
 ! has_part doc || docs

@@ -40,11 +40,11 @@ fetch_kernel()
     echo "fetching the VM's kernel from $VIRTNET_MIRROR $suite into $kernel" >&2
     {
         apt_private "$kernel.new/apt" "$suite" &&
-            mapfile -t packages < <(kernel_packages "linux-image-$flavour") &&
+            mapfile -t packages < <(kernel_packages "linux-image-$flavour") && [ ${#packages[@]} -gt 0 ] &&
             apt_unpack "$kernel.new/apt" "$kernel.new/root" download "${packages[@]}"
-    } > "$top/kernel-$suite.log" 2>&1 || {
-        tail -n 5 "$top/kernel-$suite.log" >&2
-        unavailable "cannot fetch linux-image-$flavour of $suite from $VIRTNET_MIRROR (log: $top/kernel-$suite.log)"
+    } > "$top/kernel-$suite-$flavour.log" 2>&1 || {
+        tail -n 5 "$top/kernel-$suite-$flavour.log" >&2
+        unavailable "cannot fetch linux-image-$flavour of $suite from $VIRTNET_MIRROR (log: $top/kernel-$suite-$flavour.log)"
     }
     rm -rf "$kernel.new/apt"
     mv "$kernel.new" "$kernel"

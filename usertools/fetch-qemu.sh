@@ -47,7 +47,6 @@ exec "$top/usr/lib64/ld-linux-x86-64.so.2" --library-path "$lib" --argv0 "$0" \
     "$top/usr/bin/qemu-system-x86_64" -L "$top/usr/share/qemu" -L "$top/usr/share/seabios" "$@"
 TEXT
     chmod +x "$root/wrapper.new"
-    mv "$root/wrapper.new" "$wrapper"
 }
 
 fetch()
@@ -64,7 +63,8 @@ fetch()
     }
     rm -rf "$root/apt"
     write_wrapper
-    has_vfio_user "$wrapper" || unavailable "the fetched QEMU does not run or lacks vfio-user-pci: $wrapper"
+    has_vfio_user "$root/wrapper.new" || unavailable "the fetched QEMU does not run or lacks vfio-user-pci: $root"
+    mv "$root/wrapper.new" "$wrapper"
 }
 
 force=no

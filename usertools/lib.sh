@@ -73,7 +73,8 @@ Acquire::Languages "none";
 Acquire::Retries "3";
 CONF
     } > "$dir/apt.conf"
-    APT_CONFIG=$dir/apt.conf apt-get -q update
+    # Without this, apt-get says that all went well when nothing could be fetched.
+    APT_CONFIG=$dir/apt.conf apt-get -q -o APT::Update::Error-Mode=any update
 }
 
 # apt_unpack DIR ROOT APT-GET-ARGUMENT...: run apt-get (download PACKAGE..., or install PACKAGE... with all that
@@ -84,10 +85,10 @@ apt_unpack()
     local dir=$1 root=$2 deb
     shift 2
     rm -f "$dir"/archives/*.deb
-    (cd "$dir/archives" && APT_CONFIG=$dir/apt.conf apt-get -q -y --download-only "$@")
+    (cd "$dir/archives" && APT_CONFIG=$dir/apt.conf apt-get -q -y --download-only "$@") || return 1
     mkdir -p "$root"
     for deb in "$dir"/archives/*.deb; do
-        dpkg-deb -x "$deb" "$root"
+        dpkg-deb -x "$deb" "$root" || return 1
     done
     rm -f "$dir"/archives/*.deb
 }

@@ -132,7 +132,8 @@ write_config()
     "platform": {
         "socket_dir": "$run",
         "ports": [ { "name": "mlx5_0", "pci_addr": "0000:03:00.0", "mtu": 9216 } ],
-        "hosts": [ { "name": "vm1", "driver": "qmp", "qmp_socket": "$vm/qmp.sock", "root_ports": ["rp1", "rp2", "rp3", "rp4"] } ]
+        "hosts": [ { "name": "vm1", "driver": "qmp", "qmp_socket": "$vm/qmp.sock",
+                     "root_ports": ["rp1", "rp2", "rp3", "rp4"] } ]
     }
 }
 CONF
@@ -265,7 +266,7 @@ stop_everything()
     if ip netns list 2>/dev/null | grep -qw "^$netns"; then
         ip netns delete "$netns"
     fi
-    rm -rf "$run"
+    rm -rf "$run" "/var/run/dpdk/$name"
 }
 
 leave_running()
@@ -274,7 +275,7 @@ leave_running()
 
 All of it is still running:
     the VM's console:      sudo usertools/guestvm.py --dir $vm console      (Ctrl-] leaves it)
-    the far side:          sudo ip netns exec $netns ping $vm_address
+    the far side:          sudo ip netns exec $netns busybox ping $vm_address
     the controller:        sudo usertools/virtnet.py --file-prefix $name list
     its log:               $logs/controller.log
     stop everything:       sudo usertools/quickstart.sh --stop

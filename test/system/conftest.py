@@ -3,23 +3,24 @@
 """Options and fixtures of the system tests.
 
     sudo pytest test/system                        on the build in build/
-    sudo pytest test/system --virtnet-suite forky  guests with a newer kernel
+    sudo pytest test/system --virtnet-suite=forky  guests with a newer kernel
 """
 
+import os
 import re
-import subprocess
-from dataclasses import dataclass
+import signal
 from pathlib import Path
 
 import pytest
 
 from virtnet_test import TOP, USERTOOLS
 from virtnet_test.lab import Lab
+from virtnet_test.netns import remove_stale
 from virtnet_test.report import LineReport
+from virtnet_test.tools import Tools, tool_output
 from virtnet_test.wait import time_limit
 
-UNAVAILABLE = 77  # usertools/lib.sh: EX_UNAVAILABLE
-TEST_SECONDS = 150
+TEST_SECONDS = 300
 
 
 def pytest_addoption(parser):
@@ -40,27 +41,21 @@ def pytest_configure(config):
         config.pluginmanager.register(LineReport(results, config.getoption("--virtnet-label"), logs))
 
 
+def pytest_sessionstart():
+    """What a killed run left is removed; one that is told to end stops its VMs and controllers first."""
+
+    def end(_signal, _frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    if os.geteuid() == 0:
+        remove_stale()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
     with time_limit(TEST_SECONDS, item.name):
         yield
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What a lab is made with."""
-
-    build: Path
-    qemu: str
-    guest: str
-
-
-def tool_output(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-    if done.returncode == UNAVAILABLE:
-        pytest.skip(done.stderr.strip().splitlines()[-1])
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="session")

@@ -150,6 +150,7 @@ def test_query_of_an_absent_device(lab):
         ("query -p 0 | grep sf_rep_net_device", '"sf_rep_net_device": "en3f0pf0sf2000",'),
         ("query -p 0 | grep transitional", '"transitional": 0,'),
     ],
+    ids=lambda text: text if "|" in text else "",
 )
 def test_published_one_liners(lab, device, pipeline, lines):
     command = " ".join(lab.cli.words) + " " + pipeline

@@ -70,6 +70,7 @@ def test_empty_object_is_valid(validate):
         ("platform.socket_dir", "/" + "x" * 200, ["socket_dir"]),
         ("platform.hosts.0.root_ports", ["rp1"] * 100, ["root_ports"]),
     ],
+    ids=lambda value: str(value)[:30] if isinstance(value, (str, int)) else "",
 )
 def test_wrong_value_is_named(validate, path, value, words):
     status, text = validate(changed(path, value))
@@ -79,7 +80,11 @@ def test_wrong_value_is_named(validate, path, value, words):
         assert word in text, text
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"ib_dev_p0": "a",}', "[]", '{"a": 1} x', "\x00\xff", '{"ib_dev_p0": "a", "ib_dev_p0": "b"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"ib_dev_p0": "a",}', "[]", '{"a": 1} x', "\x00\xff", '{"ib_dev_p0": "a", "ib_dev_p0": "b"}'],
+    ids=["empty", "open brace", "trailing comma", "an array", "words behind it", "no text at all", "a key twice"],
+)
 def test_text_that_is_no_such_object_is_refused(validate, text):
     status, output = validate(text)
     assert status == 1

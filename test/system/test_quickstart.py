@@ -22,7 +22,7 @@ def qemu_can_be_had(tools):
 def quickstart(*options):
     return subprocess.run(
         [USERTOOLS / "quickstart.sh", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=140, check=False,
+        stderr=subprocess.STDOUT, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 

@@ -35,11 +35,11 @@ class Wire:
         after = self.far.statistics(self.device.representor)["rx"]
         return (after["bytes"] - before["bytes"]) / max(1, after["packets"] - before["packets"])
 
-    def iperf(self, *options, seconds=2):
+    def iperf(self, *options, seconds=2, far=FAR):
         """Bytes per second that a TCP connection from the guest to the far side carried."""
         server = self.far.start("iperf3", "-s", "-1")
         wait_until(lambda: self.far.listening(5201), "the iperf3 server")
-        output = self.guest.run(f"iperf3 -c {FAR} -t {seconds} -J {' '.join(options)}", seconds=30)
+        output = self.guest.run(f"iperf3 -c {far} -t {seconds} -J {' '.join(options)}", seconds=30)
         server.wait(10)
         return json.loads(output)["end"]["sum_received"]["bits_per_second"] / 8
 
@@ -98,6 +98,36 @@ def test_file_from_the_guest_arrives_unchanged(wire, offloads, tmp_path):
     wire.guest.run(f"head -c {FILE_SIZE} /dev/urandom > /tmp/file; cat /tmp/file > /dev/tcp/{FAR}/8000", seconds=60)
     server.wait(10)
     assert wire.far.run(f"sha256sum < {tmp_path}/file") == wire.guest.run("sha256sum < /tmp/file; rm /tmp/file")
+
+
+def test_ipv6_both_ways(wire):
+    wire.far.run(f"ip address add 2001:db8::1/64 dev {wire.device.representor} nodad")
+    wire.guest.run(f"ip address add 2001:db8::2/64 dev {wire.netdev} nodad")
+    wire.guest.ping("2001:db8::1", "-6 -c 3 -i 0.2 -W 2 -s 3000")
+    wire.far.ping("2001:db8::2", "-6 -c 3 -i 0.2 -W 2 -s 3000")
+    assert wire.average_frame_from_guest(lambda: wire.iperf("-6", far="2001:db8::1")) > 3000
+
+
+def test_guest_gives_itself_another_mac(lab, wire):
+    wire.guest.run(f"ip link set {wire.netdev} down && ip link set {wire.netdev} address 02:00:00:00:00:55")
+    wire.guest.up(wire.netdev, f"{NEAR}/24")
+    wire.far.ping(NEAR)
+    assert "02:00:00:00:00:55" in wire.far.run(f"ip neigh show {NEAR}")
+    entry = lab.cli.device(wire.device.id, "-b")
+    assert (entry["mac"], entry["ctrl_mac"]) == (wire.device.mac, "02:00:00:00:00:55")
+
+
+def test_vm_is_paused_under_traffic_and_goes_on(wire):
+    pings = wire.far.start("busybox", "ping", "-i", "0.01", NEAR)
+    wire.guest.qmp.command("stop")
+    before = wire.far.statistics(wire.device.representor)["tx"]["packets"]
+    wait_until(
+        lambda: wire.far.statistics(wire.device.representor)["tx"]["packets"] > before + 50, "packets for a paused VM"
+    )
+    wire.guest.qmp.command("cont")
+    wire.guest.ping(FAR)
+    pings.kill()
+    wire.far.ping(NEAR)
 
 
 def test_guest_goes_down_and_up_again(wire):

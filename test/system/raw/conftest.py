@@ -8,6 +8,7 @@ that brings the controller down fails, and the next one gets a new controller.
 """
 
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -44,7 +45,7 @@ def connect(path, **options):
     while True:
         try:
             return Client(path, **options)
-        except (Disconnected, ConnectionError, ServerError) as error:
+        except (Disconnected, ConnectionError, BlockingIOError, ServerError) as error:
             if isinstance(error, ServerError) and error.code != errno.EBUSY:
                 raise
             if time.monotonic() > give_up:
@@ -81,9 +82,10 @@ class Station:
 class Lab:
     """Controller, subject and witness; made anew when the controller has gone."""
 
-    def __init__(self, build, logs):
+    def __init__(self, build, logs, platform=None):
         self.build = build
         self.logs = logs
+        self.platform = platform or {}  # what the configuration says beyond the usual
         self.controller = None
         self.folder = None
         self.subject = None
@@ -92,7 +94,11 @@ class Lab:
     def ready(self):
         if not self.controller:
             self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virtnet-raw-"))
-            self.controller = Controller(self.build, self.folder).start()
+            self.controller = Controller(self.build, self.folder)
+            config = self.controller.default_config(())
+            config["platform"].update(self.platform)
+            self.controller.config_path.write_text(json.dumps(config, indent=4))
+            self.controller.start()
             self.subject = self.plug(SUBJECT_MAC)
             self.witness = Station(self.controller, self.plug(WITNESS_MAC))
             self.witness.driver.start()
@@ -145,8 +151,8 @@ class Lab:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", name="lab_of_session")
-def fixture_lab_of_session(request):
+def lab_for(request, **platform):
+    """A Lab that is not started yet; skips the test where there cannot be one."""
     build = build_folder(request.config)
     if build is None:
         pytest.skip("no dpdk-virtnet is built (build, build-asan or $VIRTNET_BUILD)")
@@ -154,7 +160,12 @@ def fixture_lab_of_session(request):
         pytest.skip("needs root: network namespaces and TAP devices")
     if not os.path.exists("/dev/net/tun"):
         pytest.skip("needs /dev/net/tun")
-    lab = Lab(build, request.config.getoption("--virtnet-logs"))
+    return Lab(build, request.config.getoption("--virtnet-logs"), platform)
+
+
+@pytest.fixture(scope="session", name="lab_of_session")
+def fixture_lab_of_session(request):
+    lab = lab_for(request)
     yield lab
     lab.close()
 

@@ -3,10 +3,13 @@
 """Control virtqueue: commands, and everything that is not one (virtio 1.2, 5.1.6.5)."""
 
 import struct
+import time
 
 import pytest
 
+import pci_config as pci
 from packet_socket import frame
+from test_raw_traffic import exchange
 from virtio_driver import (BASIC_FEATURES, CTRL_ERR, CTRL_OK, DESC_WRITE, F_CTRL_MAC_ADDR,
                            F_CTRL_RX, F_GUEST_ANNOUNCE, F_MQ, wait_for)
 
@@ -23,6 +26,14 @@ CLASS_GUEST_OFFLOADS = 5
 def test_number_of_queue_pairs(driver, pairs, answer):
     driver.start(pairs=2)
     assert driver.control(CLASS_MQ, 0, struct.pack("<H", pairs)) == answer
+
+
+def test_number_of_queue_pairs_beyond_the_queues_that_are_set_up_is_an_error(driver, far, device):
+    driver.start(pairs=1)
+    assert driver.max_pairs() == 2
+    assert driver.control(CLASS_MQ, 0, struct.pack("<H", 2)) == CTRL_ERR
+    assert driver.control(CLASS_MQ, 0, struct.pack("<H", 1)) == CTRL_OK
+    exchange(driver, far, device.mac)
 
 
 def test_number_of_queue_pairs_is_shown(driver, device, lab):
@@ -137,3 +148,18 @@ def test_control_commands_under_traffic(driver, far, device):
         driver.post_frame(frame("ff:ff:ff:ff:ff:ff", bytes(200)))
         far.send(frame(device.mac, bytes(200)))
         assert driver.control(CLASS_MQ, 0, struct.pack("<H", 1 + n % 2)) == CTRL_OK
+
+
+def test_command_waits_while_bus_mastering_is_off(driver):
+    driver.start()
+    assert driver.control(CLASS_RX, 0, b"\1") == CTRL_OK
+    driver.registers.config.set_command(pci.COMMAND_MEMORY)
+    ack = driver.store(b"\xee")
+    driver.submit(driver.ctrl, [(driver.store(b"\0\0\1"), 3, 0), (ack, 1, DESC_WRITE)])
+    driver.client.info()
+    time.sleep(0.1)
+    assert driver.rings[driver.ctrl].take_used() is None, "memory is out of bounds"
+    assert driver.buffers.read(ack, 1) == b"\xee", "memory is out of bounds"
+    driver.registers.config.enable()
+    driver.wait_used(driver.ctrl, "answer once bus mastering is on again")
+    assert driver.buffers.read(ack, 1)[0] == CTRL_OK

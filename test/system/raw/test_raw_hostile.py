@@ -6,8 +6,12 @@ Whatever a driver writes, at most its own device stops (DEVICE_NEEDS_RESET) and 
 reset; that nobody else notices is what the `lab` fixture checks after every test.
 """
 
+import contextlib
+import fcntl
 import os
 import random
+import resource
+import socket
 import struct
 import time
 
@@ -15,14 +19,17 @@ import pytest
 
 import pci_config as pci
 import vfio_user_client as vu
+from conftest import connect
 from packet_socket import frame
 from test_raw_traffic import exchange, live
-from virtio_driver import (BASIC_FEATURES, DESC_INDIRECT, DESC_NEXT, DESC_WRITE, F_INDIRECT_DESC,
-                           NET_HEADER, RX, TX, GuestMemory, VirtioNet, wait_for)
+from virtio_driver import (BASIC_FEATURES, CTRL_OK, DESC_INDIRECT, DESC_NEXT, DESC_WRITE,
+                           F_INDIRECT_DESC, F_MAC, F_MQ, F_RING_RESET, F_VERSION_1, NET_HEADER,
+                           RX, TX, GuestMemory, VirtioNet, wait_for)
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 FRAME = NET_HEADER + frame(BROADCAST, bytes(100))
 OUT_OF_MEMORY = 0xdead0000000
+SOON_S = 5  # an answer that waits for nobody, on a busy machine
 
 
 def desc(iova, length, flags=0, following=0):
@@ -552,3 +559,189 @@ def test_storm_of_status_writes(driver, far, device):
     for status in list(range(256)) * 2:
         registers.set("device_status", status)
     recovers(driver, far, device)
+
+
+@pytest.mark.parametrize("queue", [3, 4, 5, 0xffff])
+def test_reset_of_a_ring_beyond_those_of_a_driver_without_multiqueue(driver, far, device, queue):
+    """Queue 4 is the control queue of two pairs; without MQ there is one, and that is queue 2."""
+    registers = driver.registers
+    registers.config.enable()
+    registers.reset()
+    registers.set("device_status", 3)
+    registers.accept_features((BASIC_FEATURES & ~F_MQ | F_RING_RESET) & registers.features())
+    assert registers.features("driver") & F_RING_RESET
+    registers.set("device_status", 11)
+    for number in {RX, TX, queue}:
+        driver.set_up_queue(number, 64)
+        registers.set("queue_enable", 1)
+    registers.set("device_status", 15)
+    driver.post_frame(frame(BROADCAST, bytes(100)))
+    driver.wait_used(TX)
+    registers.set("queue_select", queue)
+    registers.set("queue_reset", 1)
+    driver.client.info()
+    recovers(driver, far, device)
+
+
+# --- what a client can make the controller wait for -----------------------------------------------
+
+def others_are_served(lab):
+    """In seconds: the control lcore answers, the helper starts a driver, the worker forwards."""
+    begin = time.monotonic()
+    try:
+        lab.witness.client.info()
+        lab.witness.driver.start()
+        lab.witness.far.drain()
+        lab.witness.check()
+    except BaseException:
+        lab.witness.client.close()  # in the middle of something: a new one for the next test
+        raise
+    assert time.monotonic() - begin < SOON_S
+
+
+def set_nonblocking(fd, on):
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags | (os.O_NONBLOCK if on else 0))
+
+
+@contextlib.contextmanager
+def full_and_blocking(eventfds):
+    """Eventfds to which a write() sleeps; whoever did so is woken at the end."""
+    for fd in eventfds:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(fd)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(fd, 2**64 - 2)
+        set_nonblocking(fd, False)
+    try:
+        yield
+    finally:
+        for fd in eventfds:
+            set_nonblocking(fd, True)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(fd)
+
+
+def test_full_eventfd_that_blocks_and_is_fired_for_the_client(client, lab):
+    fd = os.eventfd(0, os.EFD_NONBLOCK)
+    client.set_eventfds(vu.IRQ_MSIX, 0, [fd])
+    with full_and_blocking([fd]):
+        client.send(vu.SET_IRQS, vu.irqs_body(vu.IRQ_MSIX, vu.DATA_NONE | vu.ACTION_TRIGGER, 0, 1))
+        others_are_served(lab)
+        assert client.receive().command == vu.SET_IRQS
+    os.close(fd)
+
+
+def test_full_eventfds_that_block_and_are_fired_for_frames_and_commands(driver, far, device, lab):
+    driver.start()
+    exchange(driver, far, device.mac)
+    with full_and_blocking(driver.interrupts.values()):
+        for _ in range(3):
+            driver.post_frame(frame(BROADCAST, bytes(100)))
+            driver.submit(driver.ctrl, [(driver.store(b"\0\0\1"), 3, 0),
+                                        (driver.buffers.allocate(1), 1, DESC_WRITE)])
+            far.send(frame(device.mac, bytes(100)))
+        others_are_served(lab)
+    recovers(driver, far, device)
+
+
+@contextlib.contextmanager
+def lingering_socket():
+    """A socket whose last close() sleeps for longer than a test may: what it has to send is not
+    taken."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 2 * SOON_S))
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock.send(bytes(65536))
+    try:
+        yield sock
+    finally:
+        peer.close()  # with bytes unread: a reset, and nobody lingers any more
+        sock.close()
+
+
+@pytest.mark.parametrize("command, body", [
+    (vu.DMA_MAP, vu.dma_map_body(0x100000, 0x1000)),
+    (vu.SET_IRQS, vu.irqs_body(vu.IRQ_MSIX, vu.DATA_EVENTFD | vu.ACTION_TRIGGER, 0, 1)),
+    (vu.GET_INFO, struct.pack("<IIII", 16, 0, 0, 0)),
+], ids=["memory", "eventfd", "surplus"])
+def test_descriptor_whose_close_blocks(client, lab, command, body):
+    with lingering_socket() as sock:
+        _, message = client.message(command, body)
+        client.send_raw(message[:8], [sock.fileno()])
+        time.sleep(0.05)
+        sock.close()
+        client.send_raw(message[8:])
+        others_are_served(lab)
+        assert client.receive().command == command
+
+
+def test_descriptor_whose_close_blocks_of_a_client_that_goes(client, lab):
+    with lingering_socket() as sock:
+        client.send_raw(client.message(vu.GET_INFO)[1][:8], [sock.fileno()])
+        sock.close()
+        client.close()
+        others_are_served(lab)
+
+
+def test_fifo_to_validate_is_refused_at_once(lab):
+    fifo = lab.folder / "fifo"
+    os.mkfifo(fifo)
+    begin = time.monotonic()
+    answer = lab.controller.cli("validate", "-f", fifo)
+    assert answer.status != 0 and "Invalid argument" in answer.stdout + answer.stderr
+    assert time.monotonic() - begin < SOON_S
+    fifo.unlink()
+
+
+# --- what a client can use up ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("features", [BASIC_FEATURES, F_VERSION_1 | F_MAC],
+                         ids=["with control queue", "data queues alone"])
+def test_no_descriptor_left_for_a_queue(driver, far, device, lab, features, monkeypatch):
+    """The device must not look alive with a queue that nobody serves."""
+    pid = lab.controller.process.pid
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    original = driver.registers.set
+
+    def set_register(name, value):
+        if name == "device_status" and value == 15:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+        original(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.registers, "set", set_register)
+        try:
+            driver.start(features)
+            stops(driver)
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+    recovers(driver, far, device)
+    assert driver.control(0, 0, b"\1") == CTRL_OK, "the control queue, too"
+
+
+def log_lines(lab, text=""):
+    return [line for line in lab.controller.log().splitlines() if text in line]
+
+
+def test_client_that_connects_in_a_loop_does_not_flood_the_log(device, lab):
+    before = len(log_lines(lab))
+    for _ in range(500):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(device.socket))
+    connect(device.socket).close()
+    assert len(log_lines(lab)) - before < 50
+
+
+def test_memory_that_is_not_shared_is_warned_about_once(client, lab):
+    text = "does not share its memory"
+    before = len(log_lines(lab, text))
+    client.dma_map(0, 1 << 20)
+    assert len(log_lines(lab, text)) == before, "a ROM"
+    client.dma_map(1 << 30, 64 << 20)
+    client.dma_map(2 << 30, 64 << 20)
+    assert len(log_lines(lab, text)) == before + 1

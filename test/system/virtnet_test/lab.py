@@ -44,10 +44,10 @@ class Lab:
     def cli(self):
         return self.controller.cli
 
-    def boot(self, name="vm1", **options):
-        """Start a VM and wait until it runs commands."""
+    def boot(self, name="vm1", system=None, **options):
+        """Start a VM, of the usual system or of another, and wait until it runs commands."""
         guest = Guest.start(
-            self.folder / name, self.tools.qemu, self.tools.guest, root_ports=ROOT_PORTS,
+            self.folder / name, self.tools.qemu, system or self.tools.guest, root_ports=ROOT_PORTS,
             **{"memory": 256, "cpus": 2, **options},
         )  # fmt: skip
         self.guests[name] = guest

@@ -6,8 +6,17 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
+
+
+def remove_stale():
+    """Remove the namespaces of test runs that were killed."""
+    for entry in json.loads(subprocess.run(["ip", "-j", "netns", "list"], capture_output=True, check=True).stdout or "[]"):
+        owner = re.match(r"vt(\d+)-", entry["name"])
+        if owner and not os.path.exists(f"/proc/{owner[1]}"):
+            subprocess.run(["ip", "netns", "delete", entry["name"]], check=False)
 
 
 class Netns:
