@@ -34,7 +34,7 @@ withdraw(struct device *dev)
 {
 	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
 		if (dev->pair[i] != NULL && dev->pair[i]->worker != NULL)
-			workers_remove(dev->ctl->workers, dev->pair[i]);
+			workers_remove(dev->pair[i]);
 	workers_publish(dev->ctl->workers);
 	dev->pairs_are = PAIRS_COMING_BACK;
 }
@@ -48,6 +48,25 @@ may_run(const struct device *dev)
 	       !(status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
+/* Give all pairs that run to workers. @return 0, or the first failure */
+static int
+publish(struct device *dev)
+{
+	int ret = 0;
+
+	for (uint16_t i = 0; i < dev->conf.max_pairs && ret == 0; i++) {
+		struct qpair *qp = dev->pair[i];
+
+		if (qp != NULL && (qp->run[QPAIR_RX] || qp->run[QPAIR_TX]))
+			ret = workers_add(dev->ctl->workers, qp);
+	}
+	workers_publish(dev->ctl->workers);
+	for (uint16_t i = 0; i < dev->conf.max_pairs && ret == 0; i++)
+		if (dev->pair[i] != NULL && dev->pair[i]->worker != NULL)
+			ret = workers_watch(dev->pair[i]);
+	return ret;
+}
+
 void
 device_resume(struct device *dev)
 {
@@ -59,17 +78,14 @@ device_resume(struct device *dev)
 	dev->waits_for_memory = ret == -EFAULT;
 	if (ret < 0 && ret != -EFAULT)
 		log_err("%s: cannot start a queue: %s", dev->vuid, strerror(-ret));
-	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
-		struct qpair *qp = dev->pair[i];
-
-		if (qp == NULL || (!qp->run[QPAIR_RX] && !qp->run[QPAIR_TX]))
-			continue;
-		ret = workers_add(dev->ctl->workers, qp);
-		if (ret < 0)
-			log_err("%s: pair %u: no worker: %s", dev->vuid, i, strerror(-ret));
-	}
-	workers_publish(dev->ctl->workers);
+	ret = publish(dev);
 	dev->pairs_are = PAIRS_WITH_WORKERS;
+	if (ret < 0) {
+		log_err("%s: no worker for a queue: %s", dev->vuid, strerror(-ret));
+		virtio_dev_needs_reset(dev->vdev);
+		(void)device_quiesce(dev, device_step_nothing, NULL, false);
+		return;
+	}
 	ctrl_vq_wake(dev);
 }
 

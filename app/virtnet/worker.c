@@ -131,9 +131,10 @@ take_events(struct worker *w, const struct epoll_event *ev, int n)
 }
 
 /*
- * Events name pairs. Between epoll_wait() and here the control lcore may have withdrawn and freed
- * them if the worker was offline meanwhile, so the list is looked at first: unchanged, every pair
- * in it is still there.
+ * Events name pairs, and only published ones: a pair's descriptors are in the epoll set from after
+ * its publication until before its withdrawal. Between epoll_wait() and here the control lcore may
+ * have withdrawn and freed some if the worker was offline meanwhile, so the list is looked at
+ * first: unchanged, every pair named is in it.
  */
 static void
 look(struct worker *w, bool sleep)
@@ -386,7 +387,6 @@ int
 workers_add(struct workers *ws, struct qpair *qp)
 {
 	struct worker *w = least_loaded(ws);
-	int ret;
 
 	if (w->n == w->room) {
 		const unsigned int room = w->room == 0 ? 16 : w->room * 2;
@@ -397,17 +397,8 @@ workers_add(struct workers *ws, struct qpair *qp)
 		w->pair = pair;
 		w->room = room;
 	}
-	qp->sf_fd = qp->sf_ops->rx_fd(qp->sf, qp->index);
-	ret = watch(w, qp, qp->kick_fd[QPAIR_RX], QPAIR_RX);
-	if (ret == 0)
-		ret = watch(w, qp, qp->kick_fd[QPAIR_TX], QPAIR_TX);
-	if (ret == 0)
-		ret = watch(w, qp, qp->sf_fd, QPAIR_RX);
-	if (ret < 0) {
-		unwatch_pair(w, qp);
-		return ret;
-	}
 	qp->worker = w;
+	qp->sf_fd = -1;
 	qp->adopted = false;
 	qp->active[QPAIR_RX] = qp->active[QPAIR_TX] = false;
 	w->pair[w->n++] = qp;
@@ -415,12 +406,26 @@ workers_add(struct workers *ws, struct qpair *qp)
 	return 0;
 }
 
+int
+workers_watch(struct qpair *qp)
+{
+	struct worker *w = qp->worker;
+	int ret;
+
+	qp->sf_fd = qp->sf_ops->rx_fd(qp->sf, qp->index);
+	ret = watch(w, qp, qp->kick_fd[QPAIR_RX], QPAIR_RX);
+	if (ret == 0)
+		ret = watch(w, qp, qp->kick_fd[QPAIR_TX], QPAIR_TX);
+	if (ret == 0)
+		ret = watch(w, qp, qp->sf_fd, QPAIR_RX);
+	return ret;
+}
+
 void
-workers_remove(struct workers *ws, struct qpair *qp)
+workers_remove(struct qpair *qp)
 {
 	struct worker *w = qp->worker;
 
-	(void)ws;
 	for (unsigned int i = 0; i < w->n; i++)
 		if (w->pair[i] == qp) {
 			w->pair[i] = w->pair[--w->n];

@@ -51,11 +51,17 @@ void workers_destroy(struct workers *ws);
 
 unsigned int workers_count(const struct workers *ws);
 
-/** Give the pair to the worker with the fewest; visible after workers_publish(). @return 0; -errno
- * of epoll */
+/** Give the pair to the worker with the fewest; visible after workers_publish(). @return 0; -ENOMEM
+ */
 int workers_add(struct workers *ws, struct qpair *qp);
-/** Take it away; the pair may be freed a grace period after workers_publish(). */
-void workers_remove(struct workers *ws, struct qpair *qp);
+/**
+ * Have the worker woken by the pair's descriptors. After the workers_publish() that made it
+ * visible, since a worker must not be told of a pair that it does not have.
+ * @return 0; -errno of epoll: take the pair away again
+ */
+int workers_watch(struct qpair *qp);
+/** Take the pair away; it may be freed a grace period after workers_publish(). */
+void workers_remove(struct qpair *qp);
 /** Make what was added and removed visible. */
 void workers_publish(struct workers *ws);
 

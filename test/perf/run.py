@@ -45,7 +45,11 @@ def parse_args():
 
 
 def output(*command):
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
+    """What a command prints; nothing where it is not installed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip()
 
 

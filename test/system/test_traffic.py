@@ -111,6 +111,7 @@ def test_ipv6_both_ways(wire):
 def test_guest_gives_itself_another_mac(lab, wire):
     wire.guest.run(f"ip link set {wire.netdev} down && ip link set {wire.netdev} address 02:00:00:00:00:55")
     wire.guest.up(wire.netdev, f"{NEAR}/24")
+    wire.far.run(f"ip neigh flush dev {wire.device.representor}")
     wire.far.ping(NEAR)
     assert "02:00:00:00:00:55" in wire.far.run(f"ip neigh show {NEAR}")
     entry = lab.cli.device(wire.device.id, "-b")

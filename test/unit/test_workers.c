@@ -128,6 +128,7 @@ publish(enum qpair_side side)
 	t.qp = qp;
 	assert_int_equal(workers_add(t.ws, qp), 0);
 	workers_publish(t.ws);
+	assert_int_equal(workers_watch(qp), 0);
 }
 
 static void
@@ -141,7 +142,7 @@ set_called(void *arg)
 static void
 withdraw(void)
 {
-	workers_remove(t.ws, t.qp);
+	workers_remove(t.qp);
 	workers_publish(t.ws);
 	t.called = false;
 	grace_call(t.grace, set_called, NULL);
@@ -341,6 +342,7 @@ a_withdrawn_pair_is_not_touched_any_more(void **state)
 	assert_int_equal(t.sf.sent, 1);
 	assert_int_equal(workers_add(t.ws, t.qp), 0);
 	workers_publish(t.ws);
+	assert_int_equal(workers_watch(t.qp), 0);
 	WAIT_FOR(t.sf.sent == 4);
 }
 
