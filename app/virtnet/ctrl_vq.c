@@ -147,11 +147,15 @@ serve(struct device *dev)
 	return true;
 }
 
-/* Host memory is out of bounds without bus mastering, and after a fault. */
+/*
+ * Host memory is out of bounds without bus mastering, and after a fault. Before the SF is ready a
+ * command would overtake the start that it builds on.
+ */
 static bool
 may_serve(const struct device *dev)
 {
-	return dev->dma_on && !(virtio_dev_status(dev->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	return dev->started && dev->dma_on &&
+	       !(virtio_dev_status(dev->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 static void

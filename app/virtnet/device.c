@@ -14,6 +14,7 @@
 #include "device.h"
 #include "device_fault.h"
 #include "device_run.h"
+#include "device_sf.h"
 #include "errors.h"
 #include "log.h"
 #include "topology.h"
@@ -129,6 +130,7 @@ step_destroy(struct device *dev, void *arg)
 {
 	RTE_SET_USED(arg);
 	device_stop(dev);
+	device_sf_cancel(dev);
 	device_forget_memory(dev);
 	dev->emu->ops->destroy(dev->emu);
 	dev->emu = NULL;

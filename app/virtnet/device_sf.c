@@ -143,6 +143,13 @@ device_sf_set_pairs(struct device *dev, uint16_t pairs, device_sf_done_t done, u
 }
 
 void
+device_sf_cancel(struct device *dev)
+{
+	free(dev->sf_wanted);
+	dev->sf_wanted = NULL;
+}
+
+void
 device_sf_stop(struct device *dev)
 {
 	if (dev->sf_used)

@@ -29,4 +29,7 @@ void device_sf_set_pairs(struct device *dev, uint16_t pairs, device_sf_done_t do
  * pairs. */
 void device_sf_stop(struct device *dev);
 
+/** The SF is about to be destroyed: what is not with the helper yet will not reach it. */
+void device_sf_cancel(struct device *dev);
+
 #endif /* APP_DEVICE_SF_H */
