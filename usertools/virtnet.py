@@ -217,7 +217,7 @@ class Telemetry:
                                 "socket is for its owner only: use sudo")
         return ControllerAbsent(
             f"the controller is not running: no answer on {self.path} ({reason}).\n"
-            "Start it with 'systemctl start virtio-net-controller', or by hand with\n"
+            "Start it, for instance with\n"
             "  dpdk-virtnet -l 0,1 --no-huge -m 512 --no-pci --iova-mode=va "
             "--file-prefix virtnet -- --config virtnet.conf\n"
             "A controller with another --file-prefix is reached by --file-prefix NAME or "
