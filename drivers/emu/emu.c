@@ -2,40 +2,26 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Registry of emulation transports. */
-
-#include <stdio.h>
-#include <string.h>
+/* The emulation transports that this binary was linked with. */
 
 #include "emu/emu.h"
 
-static SLIST_HEAD(, emu_driver) emu_drivers = SLIST_HEAD_INITIALIZER(emu_drivers);
+static struct driver_registry registry = SLIST_HEAD_INITIALIZER(registry);
 
 void
-emu_driver_register(struct emu_driver *driver)
+emu_driver_register(struct driver *driver)
 {
-	SLIST_INSERT_HEAD(&emu_drivers, driver, next);
+	driver_register(&registry, driver);
 }
 
 const struct emu_ops *
 emu_driver_find(const char *name)
 {
-	const struct emu_driver *d;
-
-	SLIST_FOREACH (d, &emu_drivers, next)
-		if (strcmp(d->ops->name, name) == 0)
-			return d->ops;
-	return NULL;
+	return driver_find(&registry, name);
 }
 
 void
 emu_driver_names(char *buf, size_t len)
 {
-	const struct emu_driver *d;
-	size_t at = 0;
-
-	buf[0] = '\0';
-	SLIST_FOREACH (d, &emu_drivers, next)
-		if (at < len)
-			at += snprintf(buf + at, len - at, "%s%s", at ? ", " : "", d->ops->name);
+	driver_names(&registry, buf, len);
 }

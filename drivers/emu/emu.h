@@ -17,10 +17,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "pci/pci.h"
+#include "registry.h"
 #include "state/mailbox.h"
 #include "virtio/virtio.h"
 
@@ -84,21 +84,12 @@ struct emu_ops {
 	void (*irq_intx)(struct emu *emu, bool level);
 };
 
-struct emu_driver {
-	const struct emu_ops *ops;
-	SLIST_ENTRY(emu_driver) next;
-};
-
-void emu_driver_register(struct emu_driver *driver);
+void emu_driver_register(struct driver *driver);
 /** NULL if there is no driver of that name. */
 const struct emu_ops *emu_driver_find(const char *name);
+/** Names of all drivers, comma separated, for messages. */
 void emu_driver_names(char *buf, size_t len);
 
-#define EMU_DRIVER_REGISTER(id, table)                                                             \
-	static struct emu_driver emu_driver_##id = {.ops = &(table)};                              \
-	__attribute__((constructor)) static void emu_driver_register_##id(void)                    \
-	{                                                                                          \
-		emu_driver_register(&emu_driver_##id);                                             \
-	}
+#define EMU_DRIVER_REGISTER(id, table) DRIVER_REGISTER(emu, id, table, emu_driver_register)
 
 #endif /* DRIVERS_EMU_EMU_H */

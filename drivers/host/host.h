@@ -17,7 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
+
+#include "registry.h"
 
 struct event_base;
 struct host_ops;
@@ -94,20 +95,12 @@ struct host_ops {
 	void (*query)(struct host *host, const char *id, host_done_t done, void *arg);
 };
 
-struct host_driver {
-	const struct host_ops *ops;
-	SLIST_ENTRY(host_driver) next;
-};
-
-void host_driver_register(struct host_driver *driver);
+void host_driver_register(struct driver *driver);
+/** NULL if there is no driver of that name. */
 const struct host_ops *host_driver_find(const char *name);
+/** Names of all drivers, comma separated, for messages. */
 void host_driver_names(char *buf, size_t len);
 
-#define HOST_DRIVER_REGISTER(id, table)                                                            \
-	static struct host_driver host_driver_##id = {.ops = &(table)};                            \
-	__attribute__((constructor)) static void host_driver_register_##id(void)                   \
-	{                                                                                          \
-		host_driver_register(&host_driver_##id);                                           \
-	}
+#define HOST_DRIVER_REGISTER(id, table) DRIVER_REGISTER(host, id, table, host_driver_register)
 
 #endif /* DRIVERS_HOST_HOST_H */

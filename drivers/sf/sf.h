@@ -23,11 +23,12 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+
+#include "registry.h"
 
 /** Queue pairs of a device: 256 MSI-X vectors less configuration and control. */
 #define SF_MAX_PAIRS 127u
@@ -111,22 +112,12 @@ struct sf_ops {
 	void (*queue_stats)(struct sf *sf, uint16_t queue, struct sf_queue_stats *stats);
 };
 
-struct sf_driver {
-	const struct sf_ops *ops;
-	SLIST_ENTRY(sf_driver) next;
-};
-
-void sf_driver_register(struct sf_driver *driver);
+void sf_driver_register(struct driver *driver);
 /** NULL if there is no driver of that name. */
 const struct sf_ops *sf_driver_find(const char *name);
 /** Names of all drivers, comma separated, for messages. */
 void sf_driver_names(char *buf, size_t len);
 
-#define SF_DRIVER_REGISTER(id, table)                                                              \
-	static struct sf_driver sf_driver_##id = {.ops = &(table)};                                \
-	__attribute__((constructor)) static void sf_driver_register_##id(void)                     \
-	{                                                                                          \
-		sf_driver_register(&sf_driver_##id);                                               \
-	}
+#define SF_DRIVER_REGISTER(id, table) DRIVER_REGISTER(sf, id, table, sf_driver_register)
 
 #endif /* DRIVERS_SF_SF_H */
