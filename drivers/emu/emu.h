@@ -59,7 +59,8 @@ struct emu_params {
 	struct virtio_dev *vdev;
 	uint16_t msix_vectors; /**< 0: INTx only */
 	uint64_t serial;
-	/** Hand on client memory on any file system; closing it may then block (platform.any_file). */
+	/** Hand on client memory on any file system; closing it may then block (platform.any_file).
+	 */
 	bool any_file;
 	const struct emu_upcalls *up;
 	void *ctx;
