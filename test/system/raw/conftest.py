@@ -7,12 +7,15 @@ One controller and two devices serve all tests: the *subject*, which tests maltr
 that brings the controller down fails, and the next one gets a new controller.
 """
 
+import concurrent.futures
+import contextlib
 import errno
 import json
 import os
 import pathlib
 import shutil
 import tempfile
+import threading
 import time
 
 import pytest
@@ -27,6 +30,7 @@ from virtnet_test.controller import Controller
 CONNECT_TIMEOUT_S = 10
 SUBJECT_MAC = "0C:C4:7A:FF:22:01"
 WITNESS_MAC = "0C:C4:7A:FF:22:02"
+OTHER_MAC = "0C:C4:7A:FF:22:77"
 
 
 def build_folder(config):
@@ -109,6 +113,24 @@ class Lab:
         device = self.controller.hotplug(*options, mac=mac, pairs=2, size=256)
         self.controller.netns.run(f"ip link set {device.representor} up")
         return device
+
+    @contextlib.contextmanager
+    def others_come_and_go(self):
+        """Meanwhile devices are plugged and unplugged, which keeps the controller's helper busy."""
+        over = threading.Event()
+
+        def run():
+            while not over.is_set():
+                other = self.plug(OTHER_MAC)
+                self.controller.cli.good("unplug", "-p", str(other.id))
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            others = pool.submit(run)
+            try:
+                yield
+            finally:
+                over.set()
+            others.result()
 
     def connections(self, device):
         """Connections to a device's socket that the controller has accepted and not closed."""

@@ -3,7 +3,6 @@
 """Control virtqueue: commands, and everything that is not one (virtio 1.2, 5.1.6.5)."""
 
 import struct
-import threading
 import time
 
 import pytest
@@ -42,24 +41,12 @@ def test_number_of_queue_pairs_beyond_the_queues_that_are_set_up_is_an_error(dri
 
 def test_command_right_after_the_start_does_not_overtake_it(driver, lab):
     """The start waits for the SF's queues while the helper is busy with other devices' SFs."""
-    over = threading.Event()
-
-    def others_come_and_go():
-        while not over.is_set():
-            other = lab.plug("0C:C4:7A:FF:22:77")
-            lab.controller.cli.good("unplug", "-p", str(other.id))
-
-    others = threading.Thread(target=others_come_and_go)
-    others.start()
-    try:
-        end = time.monotonic() + RESTARTS_S
+    end = time.monotonic() + RESTARTS_S
+    with lab.others_come_and_go():
         while time.monotonic() < end:
             driver.start(pairs=2)
             assert driver.control(CLASS_MQ, 0, struct.pack("<H", 2)) == CTRL_OK
             driver.send(frame("ff:ff:ff:ff:ff:ff", bytes(60)))
-    finally:
-        over.set()
-        others.join()
 
 
 def test_number_of_queue_pairs_is_shown(driver, device, lab):

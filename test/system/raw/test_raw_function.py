@@ -4,6 +4,7 @@
 
 import os
 import struct
+import time
 
 import pytest
 
@@ -12,6 +13,9 @@ import vfio_user_client as vu
 from pci_config import PciConfig
 from virtio_driver import (CFG_COMMON, CFG_DEVICE, CFG_ISR, CFG_NOTIFY, CFG_PCI, F_MAC, F_VERSION_1,
                            Registers, wait_for)
+
+QEMU_GIVES_UP_S = 5
+READS_S = 1
 
 
 def test_identity_is_that_of_a_modern_virtio_network_device(config):
@@ -237,6 +241,17 @@ def test_doorbells_before_anything_is_set_up(client, lab):
         client.post(bar, offset + place, b"\xff\xff")
     client.post(bar, offset + length - 4, bytes(4))
     assert client.info()[1] >= 8
+
+
+def test_registers_are_answered_in_qemus_time_while_other_devices_come_and_go(client, config, lab):
+    """QEMU gives a device up whose answer takes 5 s."""
+    client.sock.settimeout(QEMU_GIVES_UP_S)
+    end = time.monotonic() + READS_S
+    with lab.others_come_and_go():
+        while time.monotonic() < end:
+            assert config.read16(0x00) == 0x1af4
+            client.reset()
+    client.sock.settimeout(vu.REPLY_TIMEOUT_S)
 
 
 def test_client_that_goes_in_the_middle_of_a_reset(client, reconnect):
