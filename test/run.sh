@@ -153,6 +153,27 @@ docs()
     fi
 }
 
+# A few huge pages for the tests that map them, for as long as the run lasts. A kernel that has none to give has them
+# skipped.
+huge_pages=/proc/sys/vm/nr_hugepages
+huge_pages_wanted=8
+huge_pages_before=
+
+reserve_huge_pages()
+{
+    if [ -w "$huge_pages" ]; then
+        huge_pages_before=$(cat "$huge_pages")
+        echo $((huge_pages_before + huge_pages_wanted)) > "$huge_pages" || true
+    fi
+}
+
+return_huge_pages()
+{
+    if [ -n "$huge_pages_before" ]; then
+        echo "$huge_pages_before" > "$huge_pages" || true
+    fi
+}
+
 show_failures()
 {
     local verdict name log
@@ -197,6 +218,8 @@ done
 parts=${parts:-build unit cli raw system doc}
 
 need_root "$@"
+reserve_huge_pages
+trap return_huge_pages EXIT
 rm -rf "$logs"
 mkdir -p "$logs"
 : > "$results"
