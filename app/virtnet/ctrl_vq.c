@@ -180,6 +180,9 @@ ctrl_vq_done(struct device *dev, int err, uint32_t starts)
 	if (!dev->ctrl.running || !dev->ctrl.waiting || dev->ctrl.starts != starts)
 		return;
 	dev->ctrl.waiting = false;
+	/* The command is still in the ring; ctrl_vq_wake() has it done again. */
+	if (!may_serve(dev))
+		return;
 	vring_refresh(&dev->ctrl.ring);
 	if (take(dev, &chain) == 1)
 		complete(dev, &chain, err == 0 ? VIRTIO_NET_OK : VIRTIO_NET_ERR);

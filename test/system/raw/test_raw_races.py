@@ -14,19 +14,24 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import time
 
 import pytest
 
+import pci_config as pci
 import vfio_user_client as vu
 from conftest import connect, lab_for
 from packet_socket import frame
 from test_raw_traffic import BROADCAST, exchange
-from virtio_driver import CFG_COMMON, COMMON, RX, TX, GuestMemory, NothingCame, VirtioNet
+from virtio_driver import (CFG_COMMON, COMMON, CTRL_OK, DESC_WRITE, RX, TX, GuestMemory, NothingCame, VirtioNet,
+                           wait_for)
 
 POLL_US = 1000000  # the most that the configuration takes
 STEP_S = 0.03  # for the control core to get to what it has been sent
 LOOP_S = 1.5
+CLASS_MQ = 4
+NO_ANSWER = b"\xee"
 
 PTRACE_DETACH = 17
 PTRACE_SEIZE = 0x4206
@@ -124,6 +129,28 @@ def running(device):
     driver = VirtioNet(client, GuestMemory(client), GuestMemory(client, iova=0x80000000)).start()
     driver.send(frame(BROADCAST, bytes(60)))
     return driver
+
+
+# --- control queue --------------------------------------------------------------------------------
+
+def test_command_under_way_when_bus_mastering_ends_is_answered_when_it_is_back(driver, device, lab):
+    driver.start(pairs=2)
+    client = driver.client
+    command = client.read(vu.REGION_CONFIG, pci.COMMAND, 2)
+    stopped = bytes([command[0] & ~pci.COMMAND_MASTER]) + command[1:]
+    out = driver.store(struct.pack("<BBH", CLASS_MQ, 0, 2))
+    ack = driver.store(NO_ANSWER)
+    with held_worker(lab.controller):
+        driver.submit(driver.ctrl, [(out, 4, 0), (ack, 1, DESC_WRITE)])
+        time.sleep(STEP_S)
+        client.send(vu.REGION_WRITE, vu.access_body(vu.REGION_CONFIG, pci.COMMAND, 2) + stopped)
+        time.sleep(STEP_S)
+    assert not client.receive().failed
+    wait_for(lambda: lab.controller.cli.device(device.id)["ctrl_mq"] == "2", "two pairs")
+    assert driver.buffers.read(ack, 1) == NO_ANSWER, "written to memory without bus mastering"
+    client.write(vu.REGION_CONFIG, pci.COMMAND, command)
+    driver.wait_used(driver.ctrl, "answer to the command")
+    assert driver.buffers.read(ack, 1) == bytes([CTRL_OK])
 
 
 # --- memory ---------------------------------------------------------------------------------------
