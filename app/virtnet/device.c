@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include <event2/event.h>
-#include <rte_debug.h>
 
 #include "device.h"
 #include "device_fault.h"
@@ -17,6 +16,7 @@
 #include "device_sf.h"
 #include "errors.h"
 #include "log.h"
+#include "mem.h"
 #include "topology.h"
 #include "virtio/features.h"
 
@@ -44,10 +44,8 @@ struct sf_job {
 static struct sf_job *
 sf_job_create(struct device *dev)
 {
-	struct sf_job *job = calloc(1, sizeof(*job));
+	struct sf_job *job = must_zalloc(sizeof(*job));
 
-	if (job == NULL)
-		rte_panic("out of memory\n");
 	job->dev = dev;
 	job->sf = dev->sf;
 	job->ops = dev->ctl->sf_ops;

@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <rte_debug.h>
-
 #include "device_fault.h"
 #include "device_rings.h"
 #include "device_run.h"
 #include "log.h"
+#include "mem.h"
 
 /* Larger than the ROMs of a PC. */
 #define UNSHARED_WARN (16u << 20)
@@ -51,9 +50,7 @@ publish_memory(struct device *dev)
 
 	if (ret < 0 || memory == NULL)
 		return ret;
-	r = malloc(sizeof(*r));
-	if (r == NULL)
-		rte_panic("out of memory\n");
+	r = must_zalloc(sizeof(*r));
 	r->ctl = dev->ctl;
 	r->memory = memory;
 	grace_call(dev->ctl->grace, retired_after_grace, r);

@@ -14,13 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_debug.h>
-
 #include "device_fault.h"
 #include "device_rings.h"
 #include "device_run.h"
 #include "device_sf.h"
 #include "log.h"
+#include "mem.h"
 
 struct device_step {
 	STAILQ_ENTRY(device_step) next;
@@ -141,9 +140,7 @@ device_quiesce(
 		dev->step_err = 0;
 		return err;
 	}
-	step = malloc(sizeof(*step));
-	if (step == NULL)
-		rte_panic("out of memory\n");
+	step = must_zalloc(sizeof(*step));
 	step->fn = fn;
 	step->arg = arg;
 	step->answer = answer;

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_debug.h>
-
 #include "device.h"
 #include "device_sf.h"
 #include "log.h"
+#include "mem.h"
 
 /* One change on its way: through a grace period, then to the helper and back. */
 struct sf_change {
@@ -105,10 +104,8 @@ want(struct sf_change *ch)
 static struct sf_change *
 change(struct device *dev, uint16_t pairs)
 {
-	struct sf_change *ch = calloc(1, sizeof(*ch));
+	struct sf_change *ch = must_zalloc(sizeof(*ch));
 
-	if (ch == NULL)
-		rte_panic("out of memory\n");
 	ch->dev = dev;
 	ch->sf = dev->sf;
 	ch->run = dev->run;

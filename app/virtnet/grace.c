@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#include <rte_debug.h>
 #include <rte_malloc.h>
 
 #include "grace.h"
+#include "mem.h"
 
 struct grace_entry {
 	STAILQ_ENTRY(grace_entry) next;
@@ -58,11 +58,8 @@ grace_qsbr(struct grace *g)
 void
 grace_call(struct grace *g, grace_fn fn, void *arg)
 {
-	struct grace_entry *e = malloc(sizeof(*e));
+	struct grace_entry *e = must_zalloc(sizeof(*e));
 
-	/* Losing the call would leave a host's request unanswered for ever. */
-	if (e == NULL)
-		rte_panic("out of memory\n");
 	e->token = rte_rcu_qsbr_start(g->qsbr);
 	e->fn = fn;
 	e->arg = arg;

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include <event2/event.h>
-#include <rte_debug.h>
 
 #include "helper.h"
+#include "mem.h"
 
 struct job {
 	STAILQ_ENTRY(job) next;
@@ -152,11 +152,8 @@ helper_destroy(struct helper *h)
 void
 helper_run(struct helper *h, void (*work)(void *arg), void (*done)(void *arg), void *arg)
 {
-	struct job *job = malloc(sizeof(*job));
+	struct job *job = must_zalloc(sizeof(*job));
 
-	/* Jobs are part of state machines that cannot go on without them. */
-	if (job == NULL)
-		rte_panic("out of memory\n");
 	job->work = work;
 	job->done = done;
 	job->arg = arg;
