@@ -57,6 +57,15 @@ send_stubborn(int sock, uint16_t id, const struct stubborn *s)
 	close(s->fd);
 }
 
+/* Everything that stands is handled; SIGALRM ends a test whose front is stuck in close(). */
+static void
+pump_unstuck(struct bench *b)
+{
+	alarm(STUCK_S);
+	pump(b->place.base);
+	alarm(0);
+}
+
 /* Its peer resets the connection, which ends the wait. */
 static void
 let_go(struct stubborn *s, int fds_expected)
@@ -157,9 +166,7 @@ stubborn_descriptor_of_a_message_holds_nobody_up(void **state)
 	struct stubborn st = stubborn_new();
 
 	send_stubborn(s, 2, &st);
-	alarm(STUCK_S);
-	pump(b->place.base);
-	alarm(0);
+	pump_unstuck(b);
 	assert_reply(s, 2, EINVAL);
 	let_go(&st, fds);
 	close(s);
@@ -180,9 +187,7 @@ stubborn_descriptor_among_too_many_holds_nobody_up(void **state)
 			    .fds = many,
 			    .nfds = VFIO_USER_FDS_MAX + 1});
 	close(st.fd);
-	alarm(STUCK_S);
-	pump(b->place.base);
-	alarm(0);
+	pump_unstuck(b);
 	assert_reply(s, 2, EINVAL);
 	let_go(&st, fds);
 	close(s);
@@ -231,9 +236,7 @@ stubborn_descriptor_with_an_urgent_byte_holds_nobody_up(void **state)
 	}
 	send_reset(s, 2);
 	close(st.fd);
-	alarm(STUCK_S);
-	pump(b->place.base);
-	alarm(0);
+	pump_unstuck(b);
 	close(s);
 	pump(b->place.base);
 	let_go(&st, fds - 2);
@@ -247,9 +250,7 @@ stubborn_descriptor_of_a_surplus_client_holds_nobody_up(void **state)
 	struct stubborn st = stubborn_new();
 
 	send_stubborn(second, 2, &st);
-	alarm(STUCK_S);
-	pump(b->place.base);
-	alarm(0);
+	pump_unstuck(b);
 	assert_reply(second, 2, EBUSY);
 	close(second);
 	let_go(&st, fds);

@@ -220,24 +220,7 @@ random_message(struct bench *b, int sock)
 		fds[i] = b->files[rnd(b, SPARE_FILES)];
 	if (rnd(b, 40) == 0) /* cut short: what follows is read as its rest */
 		len = rnd(b, len + 1);
-	{
-		char control[CMSG_SPACE(sizeof(fds))] = {0};
-		struct iovec iov = {buf, 16 + len};
-		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-		if (nfds > 0) {
-			struct cmsghdr *c;
-
-			msg.msg_control = control;
-			msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-			c = CMSG_FIRSTHDR(&msg);
-			c->cmsg_level = SOL_SOCKET;
-			c->cmsg_type = SCM_RIGHTS;
-			c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-			memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-		}
-		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	}
+	n = try_send_with_fds(sock, buf, 16 + len, fds, nfds);
 	return n > 0 ? (unsigned int)n : 0;
 }
 

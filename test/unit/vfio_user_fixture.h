@@ -81,8 +81,8 @@ eventfd_take(int fd)
 
 /* ---- raw messages */
 
-UNUSED static void
-send_with_fds(int sock, const void *buf, size_t len, const int *fds, unsigned int nfds)
+UNUSED static ssize_t
+try_send_with_fds(int sock, const void *buf, size_t len, const int *fds, unsigned int nfds)
 {
 	char control[CMSG_SPACE(64 * sizeof(int))] = {0};
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
@@ -99,7 +99,13 @@ send_with_fds(int sock, const void *buf, size_t len, const int *fds, unsigned in
 		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 	}
-	assert_int_equal(sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT), (int)len);
+	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+UNUSED static void
+send_with_fds(int sock, const void *buf, size_t len, const int *fds, unsigned int nfds)
+{
+	assert_int_equal(try_send_with_fds(sock, buf, len, fds, nfds), (int)len);
 }
 
 /* A message as one would lay it out by hand; its parts may lie. */
