@@ -28,6 +28,7 @@
  * ... */
 #define TEL_STRING_MAX	 127
 #define TEL_STRING_PARTS 8
+#define ERROR_TEXT_MAX	 (TEL_STRING_MAX * TEL_STRING_PARTS + 1)
 
 enum request_state {
 	REQUEST_POSTED,
@@ -103,13 +104,31 @@ add_object(struct rte_tel_data *d, json_t *obj)
 	}
 }
 
+/*
+ * The contract's sentence, then what is wrong in particular. That may quote what somebody typed:
+ * bytes that are no UTF-8 would leave a reply without its error.
+ */
+static void
+error_text(char text[ERROR_TEXT_MAX], int err, const char *detail)
+{
+	const bool more = detail != NULL && detail[0] != '\0';
+	json_t *utf8;
+
+	snprintf(text, ERROR_TEXT_MAX, "%s%s%s", vn_strerror(err), more ? ": " : "",
+		more ? detail : "");
+	utf8 = json_string(text);
+	for (char *c = text; utf8 == NULL && *c != '\0'; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	json_decref(utf8);
+}
+
 static void
 add_error(struct rte_tel_data *d, int err, const char *detail)
 {
-	char text[512];
+	char text[ERROR_TEXT_MAX];
 
-	snprintf(text, sizeof(text), "%s%s%s", vn_strerror(err), detail != NULL ? ": " : "",
-		detail != NULL ? detail : "");
+	error_text(text, err, detail);
 	tel_add_int(d, "errno", err);
 	add_string(d, "errstr", text);
 }
@@ -149,12 +168,9 @@ request_done(struct request *req)
 void
 request_fail(struct request *req, int err, const char *detail)
 {
-	char text[512];
+	char text[ERROR_TEXT_MAX];
 
-	if (detail != NULL && detail[0] != '\0')
-		snprintf(text, sizeof(text), "%s: %s", vn_strerror(err), detail);
-	else
-		snprintf(text, sizeof(text), "%s", vn_strerror(err));
+	error_text(text, err, detail);
 	json_decref(req->reply);
 	req->reply = json_pack("{s:i, s:s}", "errno", err, "errstr", text);
 	end(req);

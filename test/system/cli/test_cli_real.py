@@ -3,9 +3,11 @@
 """virtnet against a real controller without any host: what users' scripts do with it."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 
@@ -202,3 +204,15 @@ def test_controller_that_dies_is_said_so(tmp_path, real):
     finally:
         victim.process.wait()
         victim.netns.delete()
+
+
+def test_error_that_quotes_bytes_that_are_no_text_is_still_an_error(real):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(20)
+        sock.connect(f"/var/run/dpdk/{real.prefix}/dpdk_telemetry.v2")
+        sock.recv(4096)
+        sock.send(b"/virtnet/hotplug,ib_device=ml\xffx,mac=" + MAC.encode() +
+                  b",mtu=1500,max_queue_pairs=1,max_queue_size=256")
+        reply = json.loads(sock.recv(1 << 16))["/virtnet/hotplug"]
+    assert reply["errno"] == -1011
+    assert "ml?x" in reply["errstr"]
