@@ -14,7 +14,8 @@ to plug, unplug, show and change virtio-net PCIe devices.
 It prints the request as one line (nothing when there are no parameters) and the answer as JSON.
 Every command needs a running controller, except
 .B validate
-and the help."""
+and the help. A controller that recovers from a crash or gives its devices to a new process is waited
+for, up to two seconds."""
 
 COMMON = [
     ("-h, --help", "Show help; works at every level."),
@@ -35,6 +36,10 @@ EXAMPLES = [
     ("One device without its queues, then as pure JSON for a script:",
      "virtnet query -p 0 -b\nvirtnet query -p 0 -b --json"),
     ("Take the device away again:", "virtnet unplug -p 0"),
+    ("Go over to the version that has been installed, then see how it went:",
+     "virtnet version\nvirtnet update -s\nvirtnet update -t"),
+    ("Replace the controller's process while its devices go on; returns when it is done:",
+     "virtnet restart"),
     ("Check a configuration file before the controller is restarted:",
      "virtnet validate -f virtnet.conf"),
 ]

@@ -14,6 +14,7 @@ Order of the file: errors, schema, telemetry client, answers, command line, comp
 import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -34,16 +35,22 @@ MAX_REQUEST = 1023          # DPDK reads a request into a 1024-byte buffer
 DEFAULT_MAX_REPLY = 16384   # until the greeting says how much one answer may hold
 DEFAULT_TIMEOUT_S = 30.0
 BUSY_RETRY_S = 5.0          # how long to knock while all ten telemetry connections are taken
+RECOVERY_S = 2.0            # how long a controller may be away: a crash, or a change of hands
+RECOVERY_PAUSE_S = 0.02
+MIGRATION_S = 10.0          # how long a listing waits for devices that change their process
+FOLLOW_S = 60.0             # how long a restart may take; the controller gives it up by itself
 MAX_RESTARTS = 5            # a listing that keeps changing between its pages is given up after this
 PROGRESS_AFTER_S = 1.0
 
 ENODEV_VIRTNET = -1001      # "Failed to find device" of the contract's table
+EMIGRATING_VIRTNET = -1041  # "Failed - Device is migrating"
+EAGAIN_STANDBY = -11        # answer of a process that waits to become the controller
 COMPLETION_TIMEOUT_S = 0.5
 
 # Answers that this program can print; commands with others are for other clients of the telemetry.
-REPLY_KINDS = frozenset(["object", "devices", "text", "array"])
+REPLY_KINDS = frozenset(["object", "devices", "text", "array", "plain"])
 # Commands whose text answer is printed bare; every other text is printed as a JSON string.
-BARE_TEXT = frozenset(["validate"])
+BARE_TEXT = frozenset(["validate", "restart"])
 # Commands that answer {"Error": ...} instead of errno and errstr when the device is absent.
 SHORT_ABSENT = frozenset(["list", "query", "stats"])
 
@@ -53,7 +60,19 @@ class VirtnetError(Exception):
 
 
 class ControllerAbsent(VirtnetError):
-    """Nobody answers on the telemetry socket."""
+    """Nobody answers on the telemetry socket. was_there: somebody did, not long ago."""
+
+    def __init__(self, message, was_there):
+        super().__init__(message)
+        self.was_there = was_there
+
+
+class ControllerLost(VirtnetError):
+    """The controller ended after the command was sent: whether it was carried out is not known."""
+
+
+class ControllerMoving(VirtnetError):
+    """Another process is about to be the controller; nothing has been carried out."""
 
 
 # --- schema ---------------------------------------------------------------------------------------
@@ -221,7 +240,8 @@ class Telemetry:
             "  dpdk-virtnet -l 0,1 --no-huge -m 512 --no-pci --iova-mode=va "
             "--file-prefix virtnet -- --config virtnet.conf\n"
             "A controller with another --file-prefix is reached by --file-prefix NAME or "
-            "--socket PATH.")
+            "--socket PATH.",
+            was_there=os.path.exists(os.path.dirname(self.path)))
 
     def _read_greeting(self, greeting):
         try:
@@ -269,9 +289,13 @@ class Telemetry:
             raise VirtnetError(f"the controller on {self.path} does not read its requests "
                                f"({self.timeout_s:g} s)") from None
         if not reply:
-            raise VirtnetError("the controller closed the connection before it answered: it was "
-                               "stopped or it failed; see its log")
-        return self._parse(endpoint, reply)
+            raise ControllerLost("the controller closed the connection before it answered: it was "
+                                 "stopped or it failed; see its log")
+        body = self._parse(endpoint, reply)
+        if body.get("errno") == EAGAIN_STANDBY and "standby" in body.get("errstr", ""):
+            raise ControllerMoving(f"only a standby answers on {self.path}: no controller has "
+                                   "taken over; see its log")
+        return body
 
     @staticmethod
     def _parse(endpoint, reply):
@@ -303,9 +327,11 @@ def join_sentences(body):
 class Failed(Exception):
     """The controller refused the command; carries what is to be printed on stdout."""
 
-    def __init__(self, printed):
+    def __init__(self, printed, errno=0):
         super().__init__()
         self.printed = printed
+        self.errno = errno
+        self.of_all = False  # the command was about all devices
 
 
 def bit_object(value, names):
@@ -316,6 +342,19 @@ def bit_object(value, names):
         if number >> bit & 1:
             shown[f"{bit:5d}"] = names.get(str(bit), "UNKNOWN FEATURE BIT")
     return shown
+
+
+# A number of seconds with all of its six digits: json has no such float, so it is a string until
+# the very end.
+SECONDS_MARK = "@seconds:"
+
+
+def seconds_of(microseconds):
+    return f"{SECONDS_MARK}{microseconds // 1000000}.{microseconds % 1000000:06d}"
+
+
+def to_json(answer):
+    return re.sub(f'"{SECONDS_MARK}([0-9]+[.][0-9]{{6}})"', r"\1", json.dumps(answer, indent=2))
 
 
 class Shaper:
@@ -339,6 +378,8 @@ class Shaper:
         kind = self.rules.get(key, {}).get("as", "")
         if kind.startswith("bits:"):
             return bit_object(item, self.bits.get(kind[len("bits:"):], {}))
+        if kind == "seconds" and isinstance(item, int) and item >= 0:
+            return seconds_of(item)
         return self(item)
 
 
@@ -357,7 +398,7 @@ def check_errno(command, reply):
         return
     if errno == ENODEV_VIRTNET and command["name"] in SHORT_ABSENT:
         raise Failed({"Error": "Device doesn't exist"})
-    raise Failed({"errno": errno, "errstr": reply.get("errstr", "")})
+    raise Failed({"errno": errno, "errstr": reply.get("errstr", "")}, errno)
 
 
 def read_pages(request):
@@ -423,12 +464,15 @@ def fetch_answer(schema, command, values, request):
     if command["reply"] == "devices":
         return fetch_devices(schema, command, values, request)
     reply = request([])
-    if command["reply"] == "text" and "text" in reply:
+    if command["reply"] in ("text", "plain") and "text" in reply:
         if reply.get("errno", 0):
             raise Failed(reply["text"])
         return reply["text"]
     check_errno(command, reply)
     shape = Shaper(schema, command)
+    if command["reply"] == "plain":
+        return shape({key: value for key, value in reply.items()
+                      if key not in ("errno", "errstr")})
     if command["reply"] == "array":
         return [shape(value) for key, value in reply.items() if key.startswith("item_")]
     return errors_last(shape(reply))
@@ -438,7 +482,7 @@ def show(command, args, answer):
     if isinstance(answer, str) and command["name"] in BARE_TEXT and not args.json:
         print(answer)
     else:
-        print(json.dumps(answer, indent=2))
+        print(to_json(answer))
 
 
 # --- command line ---------------------------------------------------------------------------------
@@ -603,18 +647,91 @@ def validate_offline(values):
     return text
 
 
+def passes(error, repeatable):
+    """May the same command succeed in a moment, without being carried out twice?"""
+    if isinstance(error, ControllerAbsent):
+        return error.was_there
+    if isinstance(error, ControllerLost):
+        return repeatable
+    if isinstance(error, Failed):
+        # A listing of all devices, while some are on their way to another process.
+        return error.of_all and error.errno == EMIGRATING_VIRTNET
+    return isinstance(error, ControllerMoving)
+
+
+def recovering(attempt, repeatable, progress):
+    """attempt(), again for as long as a controller may need to recover from a crash or to give its
+    devices to another process."""
+    give_up = None
+    while True:
+        try:
+            return attempt()
+        except (VirtnetError, Failed) as error:
+            now = time.monotonic()
+            give_up = give_up or now + (
+                MIGRATION_S if isinstance(error, Failed) else RECOVERY_S)
+            if now >= give_up or not passes(error, repeatable):
+                raise
+        progress.tick()
+        time.sleep(RECOVERY_PAUSE_S)
+
+
+def of_all_devices(command, values):
+    return command["reply"] == "devices" and not {"pf", "vf", "vuid"} & set(values)
+
+
 def ask_controller(schema, args, values):
     command = args.command
     timeout = args.timeout or (command.get("timeout_ms") or DEFAULT_TIMEOUT_S * 1000) / 1000
     wire = list(wire_values(command, values).items())
     progress = Progress(command["name"])
+
+    def attempt():
+        try:
+            with Telemetry(socket_path(args), progress, timeout) as telemetry:
+                return fetch_answer(
+                    schema, command, values,
+                    lambda extra: telemetry.request(command["endpoint"], wire + extra))
+        except Failed as failed:
+            failed.of_all = of_all_devices(command, values)
+            raise
+
     try:
-        with Telemetry(socket_path(args), progress, timeout) as telemetry:
-            return fetch_answer(
-                schema, command, values,
-                lambda extra: telemetry.request(command["endpoint"], wire + extra))
+        repeatable = command.get("asks", False) and "start" not in values
+        if command["name"] == "validate":
+            return attempt()  # the program itself can check a file
+        answer = recovering(attempt, repeatable, progress)
+        if command.get("follow"):
+            follow(args, command["follow"], timeout, progress)
+        return answer
     finally:
         progress.clear()
+
+
+def follow(args, request, timeout, progress):
+    """Wait until what the command has started has ended: the controller that answers then is
+    another process than the one that was asked."""
+    endpoint, _, tail = request.partition(",")
+    params = [tuple(item.split("=", 1)) for item in tail.split(",")] if tail else []
+    give_up = time.monotonic() + (args.timeout or FOLLOW_S)
+
+    def attempt():
+        with Telemetry(socket_path(args), progress, timeout) as telemetry:
+            return telemetry.request(endpoint, params)
+
+    while True:
+        reply = recovering(attempt, True, progress)
+        if reply.get("status") != "ongoing":
+            break
+        if time.monotonic() >= give_up:
+            raise VirtnetError("the controller is still at it; see 'virtnet update -t' and its log")
+        progress.tick()
+        time.sleep(RECOVERY_PAUSE_S)
+    last = reply.get("last_live_update_status", "")
+    if reply.get("errno", 0) or last != "success":
+        progress.clear()
+        print(f"{PROG}: {last or reply.get('errstr', '')}", file=sys.stderr)
+        raise Failed("FAILED")
 
 
 def as_typed(command, values, text):

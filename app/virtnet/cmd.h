@@ -48,6 +48,7 @@ struct cmd_shape {
 	const char *key;
 	const char *name; /**< printed name, or NULL */
 	const char *bits; /**< table of bit names to expand it with, or NULL */
+	bool seconds;	  /**< microseconds, shown as seconds with six digits */
 };
 
 enum cmd_reply {
@@ -55,7 +56,15 @@ enum cmd_reply {
 	REPLY_DEVICES, /**< paged devices and queues */
 	REPLY_TEXT,
 	REPLY_ARRAY,
-	REPLY_RAW, /**< not spoken by virtnet.py */
+	REPLY_PLAIN, /**< an object without errno and errstr, or a text */
+	REPLY_RAW,   /**< not spoken by virtnet.py */
+};
+
+enum cmd_flag {
+	/** Adds or takes away devices: refused while they go to another process. */
+	CMD_CHANGES_DEVICES = 1u << 0,
+	/** Changes nothing: virtnet.py asks again when the process dies before it answers. */
+	CMD_ASKS = 1u << 1,
 };
 
 struct cmd {
@@ -64,10 +73,13 @@ struct cmd {
 	const char *help;
 	enum cmd_reply reply;
 	unsigned int timeout_ms;
+	unsigned int flags;		/**< enum cmd_flag */
 	const struct cmd_param *params; /**< ends with a NULL key */
 	const struct cmd_shape *shape;	/**< ends with a NULL key */
 	/** Control lcore. Ends the request, now or later. */
 	void (*handler)(struct controller *c, struct request *req);
+	/** Request whose `status` virtnet.py follows until it is not "ongoing", or NULL. */
+	const char *follow;
 };
 
 extern const struct cmd cmd_table[];
@@ -91,5 +103,7 @@ void cmd_log(struct controller *c, struct request *req);
 void cmd_version(struct controller *c, struct request *req);
 void cmd_validate(struct controller *c, struct request *req);
 void cmd_workers(struct controller *c, struct request *req);
+void cmd_restart(struct controller *c, struct request *req);
+void cmd_update(struct controller *c, struct request *req);
 
 #endif /* APP_CMD_H */

@@ -176,7 +176,7 @@ hotplug_done(void *arg, struct device *dev, int err, const char *text)
 		return;
 	}
 	req->reply = json_object();
-	show_mac(dev->state->mac, mac);
+	show_mac(dev->conf.mac.addr_bytes, mac);
 	json_object_set_new(req->reply, "bdf", json_string(dev->bdf));
 	json_object_set_new(req->reply, "vuid", json_string(dev->vuid));
 	json_object_set_new(req->reply, "id", json_integer(dev->pf_id));

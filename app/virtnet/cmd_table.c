@@ -184,6 +184,22 @@ static const struct cmd_param validate_params[] = {
 	{0},
 };
 
+static const struct cmd_param update_params[] = {
+	{.key = "start",
+		.abbr = "s",
+		.type = PARAM_FLAG,
+		.required = true,
+		.exclusive = "action",
+		.help = "start updating to the installed version"},
+	{.key = "status",
+		.abbr = "t",
+		.type = PARAM_FLAG,
+		.required = true,
+		.exclusive = "action",
+		.help = "show whether an update is under way, and how the last one went"},
+	{0},
+};
+
 static const struct cmd_shape no_shape[] = {
 	{0},
 };
@@ -209,23 +225,33 @@ static const struct cmd_shape version_shape[] = {
 	{0},
 };
 
+static const struct cmd_shape update_shape[] = {
+	{.key = "last_live_update_status", .name = "last live update status"},
+	{.key = "time_used_us", .name = "time_used (s)", .seconds = true},
+	{0},
+};
+
 const struct cmd cmd_table[] = {
 	{"hotplug", "/virtnet/hotplug", "hotplug virtnet device", REPLY_OBJECT, SLOW_MS,
-		hotplug_params, no_shape, cmd_hotplug},
-	{"unplug", "/virtnet/unplug", "unplug virtnet device", REPLY_OBJECT, SLOW_MS, unplug_params,
-		no_shape, cmd_unplug},
-	{"list", "/virtnet/list", "list all virtnet devices", REPLY_DEVICES, QUICK_MS, list_params,
-		list_shape, cmd_list},
-	{"query", "/virtnet/query", "query virtnet device", REPLY_DEVICES, QUICK_MS, query_params,
-		query_shape, cmd_query},
-	{"log", "/virtnet/log", "set log level", REPLY_TEXT, QUICK_MS, log_params, no_shape,
-		cmd_log},
+		CMD_CHANGES_DEVICES, hotplug_params, no_shape, cmd_hotplug, NULL},
+	{"unplug", "/virtnet/unplug", "unplug virtnet device", REPLY_OBJECT, SLOW_MS,
+		CMD_CHANGES_DEVICES, unplug_params, no_shape, cmd_unplug, NULL},
+	{"list", "/virtnet/list", "list all virtnet devices", REPLY_DEVICES, QUICK_MS, CMD_ASKS,
+		list_params, list_shape, cmd_list, NULL},
+	{"query", "/virtnet/query", "query virtnet device", REPLY_DEVICES, QUICK_MS, CMD_ASKS,
+		query_params, query_shape, cmd_query, NULL},
+	{"log", "/virtnet/log", "set log level", REPLY_TEXT, QUICK_MS, CMD_ASKS, log_params,
+		no_shape, cmd_log, NULL},
 	{"version", "/virtnet/version", "show running and installed versions", REPLY_ARRAY,
-		QUICK_MS, list_params, version_shape, cmd_version},
+		QUICK_MS, CMD_ASKS, list_params, version_shape, cmd_version, NULL},
+	{"update", "/virtnet/update", "live update to the installed version", REPLY_PLAIN, QUICK_MS,
+		CMD_ASKS, update_params, update_shape, cmd_update, NULL},
+	{"restart", "/virtnet/restart", "fast restart without killing the service", REPLY_TEXT,
+		QUICK_MS, 0, list_params, no_shape, cmd_restart, "/virtnet/update,status=0x1"},
 	{"validate", "/virtnet/validate", "validate a configuration file", REPLY_TEXT, QUICK_MS,
-		validate_params, no_shape, cmd_validate},
-	{"workers", "/virtnet/workers", "load of the worker lcores", REPLY_RAW, QUICK_MS,
-		list_params, no_shape, cmd_workers},
+		CMD_ASKS, validate_params, no_shape, cmd_validate, NULL},
+	{"workers", "/virtnet/workers", "load of the worker lcores", REPLY_RAW, QUICK_MS, 0,
+		list_params, no_shape, cmd_workers, NULL},
 };
 
 const unsigned int cmd_table_len = RTE_DIM(cmd_table);

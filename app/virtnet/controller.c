@@ -10,24 +10,36 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 #include <rte_cycles.h>
+#include <rte_eal.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_memory.h>
 
 #include "controller.h"
 #include "device.h"
 #include "device_fault.h"
+#include "fence.h"
+#include "keeper_link.h"
 #include "log.h"
 #include "request.h"
 
 /* Grace periods end within a worker's round: look again at once for a while, then every so often.
  */
-#define GRACE_SPIN_US  200
-#define GRACE_POLL_US  500
+#define GRACE_SPIN_US 200
+#define GRACE_POLL_US 500
+
+/* The keeper's watchdog expects a beat each 10 s of a thread that does nothing (with its default of
+ * a second). */
+#define BEAT_MS 250
+
+/* Of the fence; workers have the following ones. */
+#define CONTROL_ENTRY  0
 
 #define MBUF_CACHE     256
 #define MBUF_DATA_ROOM (2048 + RTE_PKTMBUF_HEADROOM)
@@ -51,8 +63,7 @@ on_sigbus(int sig, siginfo_t *info, void *context)
 			return;
 		return;
 	}
-	signal(sig, SIG_DFL);
-	raise(sig);
+	fence_fatal(sig, info);
 }
 
 static int
@@ -80,26 +91,34 @@ on_fault(evutil_socket_t fd, short what, void *arg)
 			device_fault_check(dev);
 }
 
-/* Devices are taken down without asking hosts: they see the end of the connection. */
-static void
-on_stop(evutil_socket_t fd, short what, void *arg)
+void
+controller_stop(struct controller *c, const char *who)
 {
-	struct controller *c = arg;
 	struct device *dev, *next;
 
-	(void)what;
 	if (c->stopping)
 		return;
 	c->stopping = true;
-	log_info("signal %d: stopping", (int)fd);
+	log_info("%s: stopping", who);
 	for (unsigned int i = 0; i < c->cfg.n_hosts; i++) {
-		c->host[i]->ops->destroy(c->host[i]);
+		if (c->host[i] != NULL)
+			c->host[i]->ops->destroy(c->host[i]);
 		c->host[i] = NULL;
 	}
 	for (dev = TAILQ_FIRST(&c->devices); dev != NULL; dev = next) {
 		next = TAILQ_NEXT(dev, next);
 		device_destroy(dev);
 	}
+}
+
+static void
+on_stop(evutil_socket_t fd, short what, void *arg)
+{
+	char who[32];
+
+	(void)what;
+	snprintf(who, sizeof(who), "signal %d", (int)fd);
+	controller_stop(arg, who);
 }
 
 static int
@@ -144,6 +163,15 @@ create_hosts(struct controller *c)
 }
 
 static void
+on_beat(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	ha_thread_beat(fence_self());
+}
+
+static void
 on_grace_timer(evutil_socket_t fd, short what, void *arg)
 {
 	/* Only to wake the loop. */
@@ -152,25 +180,57 @@ on_grace_timer(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 }
 
+/*
+ * Under a keeper it is the keeper that is stopped: a terminal sends its signals to all of its
+ * processes, and those that serve devices are needed to take them down.
+ */
 static int
-create_events(struct controller *c)
+catch_stop(struct controller *c, bool keeper)
 {
 	const int stop_signal[] = {SIGTERM, SIGINT};
 
+	for (unsigned int i = 0; i < RTE_DIM(stop_signal); i++) {
+		if (keeper) {
+			signal(stop_signal[i], SIG_IGN);
+			continue;
+		}
+		c->signal_event[i] = evsignal_new(c->base, stop_signal[i], on_stop, c);
+		if (c->signal_event[i] == NULL || event_add(c->signal_event[i], NULL) != 0)
+			return -ENOMEM;
+	}
+	if (keeper)
+		signal(SIGHUP, SIG_IGN);
+	return 0;
+}
+
+static int
+create_events(struct controller *c, bool keeper)
+{
 	c->fault_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	c->base = event_base_new();
 	if (c->fault_fd < 0 || c->base == NULL)
 		return -errno;
 	c->fault_event = event_new(c->base, c->fault_fd, EV_READ | EV_PERSIST, on_fault, c);
 	c->grace_timer = evtimer_new(c->base, on_grace_timer, NULL);
+	c->beat_timer = event_new(c->base, -1, EV_PERSIST, on_beat, NULL);
 	if (c->fault_event == NULL || event_add(c->fault_event, NULL) != 0 ||
-		c->grace_timer == NULL)
+		c->grace_timer == NULL || c->beat_timer == NULL)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < RTE_DIM(stop_signal); i++) {
-		c->signal_event[i] = evsignal_new(c->base, stop_signal[i], on_stop, c);
-		if (c->signal_event[i] == NULL || event_add(c->signal_event[i], NULL) != 0)
-			return -ENOMEM;
-	}
+	return catch_stop(c, keeper);
+}
+
+/*
+ * EAL's memory is not dumped: a dump has to be written before the process counts as dead and a
+ * successor may go on, and packet buffers are nearly all of it. What tells of rings and devices is
+ * in their state blocks.
+ */
+static int
+leave_out_of_dump(
+	const struct rte_memseg_list *msl, const struct rte_memseg *ms, size_t len, void *arg)
+{
+	(void)msl;
+	(void)arg;
+	(void)madvise(ms->addr, len, MADV_DONTDUMP);
 	return 0;
 }
 
@@ -190,6 +250,7 @@ create_workers(struct controller *c)
 			(unsigned int)c->cfg.mbufs);
 		return -ENOMEM;
 	}
+	(void)rte_memseg_contig_walk(leave_out_of_dump, NULL);
 	c->grace = grace_create(rte_lcore_count());
 	c->workers =
 		c->grace != NULL ? workers_create(c->grace, c->cfg.idle_us, c->fault_fd) : NULL;
@@ -207,8 +268,20 @@ init_step(const char *what, int ret)
 	return ret;
 }
 
+/* Say HELLO: from now on this process is what the keeper tells it to be. */
+static int
+join_keeper(struct controller *c, int fd)
+{
+	const int ret = telemetry_path_find(&c->telemetry, rte_eal_get_runtime_dir());
+
+	if (ret < 0)
+		log_err("no telemetry socket: virtnet will not find this controller");
+	ha_thread_sleeps(fence_self(), true);
+	return keeper_link_create(c, fd, &c->keeper);
+}
+
 int
-controller_init(struct controller *c)
+controller_init(struct controller *c, int keeper_fd)
 {
 	int ret;
 
@@ -216,7 +289,9 @@ controller_init(struct controller *c)
 	signal(SIGPIPE, SIG_IGN);
 	c->emu_ops = emu_driver_find(c->cfg.emu);
 	c->sf_ops = sf_driver_find(c->cfg.sf);
-	ret = init_step("event loop", create_events(c));
+	ret = init_step("fence", fence_enter(CONTROL_ENTRY) != NULL ? 0 : -errno);
+	if (ret == 0)
+		ret = init_step("event loop", create_events(c, keeper_fd >= 0));
 	if (ret == 0)
 		ret = init_step(c->cfg.socket_dir, make_dir(c->cfg.socket_dir));
 	if (ret == 0) {
@@ -229,11 +304,42 @@ controller_init(struct controller *c)
 		ret = init_step("SIGBUS", catch_sigbus(c));
 	if (ret == 0)
 		ret = init_step("workers", create_workers(c));
+	/* Nobody is connected to before a device is to be plugged. */
 	if (ret == 0)
 		ret = init_step("hosts", create_hosts(c));
 	if (ret == 0)
 		ret = init_step("telemetry", request_init(c));
+	if (ret == 0 && keeper_fd >= 0)
+		ret = init_step("keeper", join_keeper(c, keeper_fd));
 	return ret;
+}
+
+void
+controller_wake(struct controller *c)
+{
+	const struct timeval beat = {.tv_usec = BEAT_MS * 1000};
+
+	ha_thread_beat(fence_self());
+	ha_thread_sleeps(fence_self(), false);
+	if (evtimer_add(c->beat_timer, &beat) < 0)
+		log_err("no heartbeat: out of memory");
+}
+
+void
+controller_activate(struct controller *c)
+{
+	const int ret = c->keeper != NULL ? telemetry_path_take(&c->telemetry) : 0;
+
+	if (ret < 0)
+		log_err("%s/" TELEMETRY_NAME ": %s", rte_eal_get_runtime_dir(), strerror(-ret));
+	log_info("controller is ready, %u worker lcore(s), sockets in %s",
+		workers_count(c->workers), c->cfg.socket_dir);
+}
+
+void
+controller_unannounce(struct controller *c)
+{
+	telemetry_path_remove(&c->telemetry);
 }
 
 /* Sleep in the event loop, but not while a grace period is under way: its end comes without an
@@ -264,10 +370,12 @@ controller_run(struct controller *c)
 {
 	uint64_t since = 0;
 
-	log_info("controller is ready, %u worker lcore(s), sockets in %s",
-		workers_count(c->workers), c->cfg.socket_dir);
-	while (!c->stopping || !TAILQ_EMPTY(&c->devices))
+	if (c->keeper == NULL)
+		controller_activate(c);
+	while (!c->stopping || !TAILQ_EMPTY(&c->devices)) {
 		turn(c, &since);
+		ha_thread_beat(fence_self());
+	}
 }
 
 void
@@ -282,6 +390,12 @@ controller_fini(struct controller *c)
 	for (unsigned int i = 0; i < c->cfg.n_hosts; i++)
 		if (c->host[i] != NULL)
 			c->host[i]->ops->destroy(c->host[i]);
+	controller_unannounce(c);
+	/* Under a keeper this is the end of all: those who wait to take over are killed. */
+	if (c->stopping)
+		telemetry_path_sweep(&c->telemetry);
+	keeper_link_stopped(c->keeper);
+	keeper_link_destroy(c->keeper);
 	grace_destroy(c->grace);
 	rte_mempool_free(c->pool);
 	if (c->files != NULL)
@@ -293,6 +407,8 @@ controller_fini(struct controller *c)
 		event_free(c->fault_event);
 	if (c->grace_timer != NULL)
 		event_free(c->grace_timer);
+	if (c->beat_timer != NULL)
+		event_free(c->beat_timer);
 	if (c->base != NULL)
 		event_base_free(c->base);
 	if (c->fault_fd > 0)

@@ -20,12 +20,14 @@
 #include "helper.h"
 #include "host/host.h"
 #include "sf/sf.h"
+#include "telemetry_path.h"
 #include "vring/hostmem.h"
 #include "worker.h"
 
 struct device;
 struct event;
 struct event_base;
+struct keeper_link;
 
 TAILQ_HEAD(device_list, device);
 
@@ -46,13 +48,34 @@ struct controller {
 	struct event *fault_event;
 	struct event *grace_timer;
 	struct event *signal_event[2];
+	struct event *beat_timer;
+	struct keeper_link *keeper;	 /**< NULL: --no-ha */
+	struct telemetry_path telemetry; /**< with a keeper */
 	bool stopping;
 };
 
-/** Set everything up. @return 0; -errno, after a log line that says what failed */
-int controller_init(struct controller *c);
-/** Serve until SIGTERM or SIGINT, then take all devices down. */
+/**
+ * Set everything up but what only one process may have: devices, and the telemetry socket's usual
+ * name.
+ *
+ * @param keeper_fd  socket of the keeper, taken; -1: there is none
+ * @return 0; -errno, after a log line that says what failed
+ */
+int controller_init(struct controller *c, int keeper_fd);
+/**
+ * Serve until all devices are down after controller_stop(). Without a keeper the process is the
+ * active one, and SIGTERM and SIGINT stop it.
+ */
 void controller_run(struct controller *c);
 void controller_fini(struct controller *c);
+
+/** Devices are about to be adopted: the control lcore is at work, and says so to the keeper. */
+void controller_wake(struct controller *c);
+/** This is the active process now: take commands under the usual name. */
+void controller_activate(struct controller *c);
+/** Take all devices down without asking hosts: they see the end of the connection. */
+void controller_stop(struct controller *c, const char *who);
+/** Remove what other processes find this one by. */
+void controller_unannounce(struct controller *c);
 
 #endif /* APP_CONTROLLER_H */

@@ -2,7 +2,13 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Control virtqueue: taking commands, doing them, completing their chains. */
+/*
+ * Control virtqueue: taking commands, doing them, completing their chains.
+ *
+ * A command has taken its effect, state block included, before its chain is completed: whoever
+ * takes over in between finds it in the ring and does it again. All commands say what is to be,
+ * none what is to change, so that doing one twice is doing it once.
+ */
 
 #include <errno.h>
 #include <string.h>
@@ -16,7 +22,9 @@
 #include "device_fault.h"
 #include "device_rings.h"
 #include "device_sf.h"
+#include "fence.h"
 #include "log.h"
+#include "state/fault_point.h"
 #include "virtio/virtio_net_ctrl.h"
 
 /* Commands per kick; a driver that keeps posting them must not keep the control lcore from the
@@ -100,7 +108,9 @@ complete(struct device *dev, struct vring_chain *chain, uint8_t ack)
 	struct vring *vr = &dev->ctrl.ring;
 	const uint32_t written = vring_chain_write(chain, 0, &ack, sizeof(ack));
 
+	FAULT_POINT("device.ctrl.done");
 	vring_push(vr, chain, written);
+	FAULT_POINT("device.ctrl.completed");
 	if (vring_interrupt_wanted(vr))
 		virtio_dev_queue_interrupt(dev->vdev, dev->ctrl.queue);
 }
@@ -147,6 +157,19 @@ serve(struct device *dev)
 	return true;
 }
 
+/* The same, with a word for whoever finds the body. */
+static bool
+serve_watched(struct device *dev)
+{
+	struct ha_thread *self = fence_self();
+	bool more;
+
+	ha_crumb_queue(self, dev->handle, dev->ctrl.queue, dev->ctrl.ring.used_idx);
+	more = serve(dev);
+	self->crumb.kind = HA_CRUMB_NONE;
+	return more;
+}
+
 /*
  * Host memory is out of bounds without bus mastering, and after a fault. Before the SF is ready a
  * command would overtake the start that it builds on.
@@ -154,7 +177,7 @@ serve(struct device *dev)
 static bool
 may_serve(const struct device *dev)
 {
-	return dev->started && dev->dma_on &&
+	return dev->started && dev->dma_on && !dev->held &&
 	       !(virtio_dev_status(dev->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
@@ -166,7 +189,8 @@ ctrl_vq_poll(struct device *dev)
 	for (int i = 0; i < CTRL_VQ_BURST; i++) {
 		if (!cq->running || cq->waiting || !may_serve(dev))
 			return;
-		if (!serve(dev) && (!cq->running || cq->waiting || !vring_kicks_on(&cq->ring)))
+		if (!serve_watched(dev) &&
+			(!cq->running || cq->waiting || !vring_kicks_on(&cq->ring)))
 			return;
 	}
 	(void)eventfd_write(cq->kick_fd, 1); /* the rest after the others had their turn */
@@ -221,7 +245,7 @@ ctrl_vq_start(struct device *dev)
 	ret = vring_start(&cq->ring, &conf);
 	if (ret < 0)
 		return ret;
-	cq->kick_fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	cq->kick_fd = device_kick_get(dev, q);
 	if (cq->kick_fd < 0) {
 		ret = -errno;
 		vring_stop(&cq->ring);
@@ -230,7 +254,8 @@ ctrl_vq_start(struct device *dev)
 	cq->kick_event = event_new(dev->ctl->base, cq->kick_fd, EV_READ | EV_PERSIST, on_kick, dev);
 	if (cq->kick_event == NULL || event_add(cq->kick_event, NULL) != 0)
 		log_err("%s: cannot watch the control queue", dev->vuid);
-	dev->emu->ops->set_kick(dev->emu, q, cq->kick_fd);
+	/* What the driver has asked for before. */
+	(void)eventfd_write(cq->kick_fd, 1);
 	cq->queue = q;
 	cq->starts++;
 	cq->running = true;
@@ -246,10 +271,9 @@ ctrl_vq_stop(struct device *dev)
 		return;
 	cq->running = false;
 	cq->waiting = false;
-	dev->emu->ops->set_kick(dev->emu, cq->queue, -1);
 	if (cq->kick_event != NULL)
 		event_free(cq->kick_event);
 	cq->kick_event = NULL;
-	close(cq->kick_fd);
+	device_kick_put(dev, cq->queue, cq->kick_fd);
 	vring_stop(&cq->ring);
 }

@@ -11,23 +11,40 @@
 #include <event2/event.h>
 
 #include "device.h"
+#include "device_block.h"
 #include "device_fault.h"
+#include "device_function.h"
+#include "device_release.h"
 #include "device_run.h"
 #include "device_sf.h"
 #include "errors.h"
+#include "keeper_link.h"
 #include "log.h"
 #include "mem.h"
+#include "state/fault_point.h"
 #include "topology.h"
-#include "virtio/features.h"
 
-#define DEVICE_ERR_LEN	   256
-#define DEVICE_SPEED_MBPS  25000
-#define DEVICE_FULL_DUPLEX 1
+#define DEVICE_ERR_LEN 256
 /* A guest takes a while to let go of a device; it may be booting. */
 #define DEVICE_UNPLUG_MS 30000
 /* From the host's word that the function is gone to the end of its connection. */
 #define DEVICE_UNPLUG_EOF_MS 1000
-#define DEVICE_SOCKET_MODE   0600
+
+void
+device_set_phase(struct device *dev, enum device_phase phase)
+{
+	dev->phase = phase;
+	if (dev->state != NULL)
+		dev->state->phase = (uint8_t)phase;
+}
+
+void
+device_set_bdf(struct device *dev, const char *bdf)
+{
+	snprintf(dev->bdf, sizeof(dev->bdf), "%s", bdf);
+	if (dev->state != NULL)
+		snprintf(dev->state->bdf, sizeof(dev->state->bdf), "%s", dev->bdf);
+}
 
 /* ---- removal ---- */
 
@@ -52,9 +69,8 @@ sf_job_create(struct device *dev)
 	return job;
 }
 
-/* Tell whoever waits for a hotplug or unplug. */
-static void
-finish(struct device *dev, int err, const char *text)
+void
+device_finish(struct device *dev, int err, const char *text)
 {
 	const device_done_t done = dev->done;
 
@@ -63,36 +79,76 @@ finish(struct device *dev, int err, const char *text)
 		done(dev->done_arg, dev, err, text);
 }
 
-/* A question to the host that the device does not outlive. */
-struct bdf_query {
-	struct device *dev; /* NULL: it has gone */
+/* ---- questions to the host, which the device may not outlive ---- */
+
+struct host_call {
+	struct device *dev;	 /* NULL: it has gone */
+	struct host_call **from; /* where the device has it */
+	void (*fn)(struct device *dev, const struct host_reply *reply);
 };
 
-/* A host that is destroyed never answers. */
-static void
-bdf_query_drop(struct device *dev)
+static struct host_call *
+host_call(struct device *dev, struct host_call **from,
+	void (*fn)(struct device *dev, const struct host_reply *reply))
 {
-	if (dev->bdf_query != NULL)
-		dev->bdf_query->dev = NULL;
-	if (dev->ctl->host[dev->conf.host] == NULL)
-		free(dev->bdf_query);
+	struct host_call *call = must_zalloc(sizeof(*call));
+
+	call->dev = dev;
+	call->from = from;
+	call->fn = fn;
+	*from = call;
+	return call;
 }
 
 static void
-device_free(struct device *dev)
+host_answered(void *arg, const struct host_reply *reply)
 {
-	bdf_query_drop(dev);
-	if (dev->vdev != NULL)
-		virtio_dev_destroy(dev->vdev);
-	if (dev->hm != NULL)
-		hostmem_destroy(dev->hm);
-	state_block_close(dev->block);
-	free(dev->pair);
+	struct host_call call = *(struct host_call *)arg;
+
+	free(arg);
+	if (call.dev == NULL)
+		return;
+	*call.from = NULL;
+	call.fn(call.dev, reply);
+}
+
+/* A host that is destroyed never answers. */
+static void
+host_call_drop(struct device *dev, struct host_call *call)
+{
+	if (call == NULL)
+		return;
+	call->dev = NULL;
+	if (dev->ctl->host[dev->conf.host] == NULL)
+		free(call);
+}
+
+void
+device_unlist(struct device *dev)
+{
+	host_call_drop(dev, dev->bdf_query);
+	host_call_drop(dev, dev->host_call);
+	dev->bdf_query = dev->host_call = NULL;
+	dev->listed = false;
 	TAILQ_REMOVE(&dev->ctl->devices, dev, next);
 	dev->ctl->generation++;
+}
+
+void
+device_ended(struct device *dev)
+{
+	if (--dev->ends > 0)
+		return;
+	device_unlist(dev);
 	log_info("%s: removed", dev->vuid);
-	finish(dev, 0, "");
-	free(dev);
+	device_finish(dev, 0, "");
+	device_free(dev);
+}
+
+static void
+ended(void *arg)
+{
+	device_ended(arg);
 }
 
 static void
@@ -101,7 +157,7 @@ sf_destroy_work(void *arg)
 	struct sf_job *job = arg;
 
 	if (job->sf != NULL)
-		job->ops->destroy(job->sf);
+		job->sf->ops->destroy(job->sf);
 }
 
 static void
@@ -109,7 +165,7 @@ sf_destroy_done(void *arg)
 {
 	struct sf_job *job = arg;
 
-	device_free(job->dev);
+	ended(job->dev);
 	free(job);
 }
 
@@ -123,6 +179,26 @@ destroy_after_grace(void *arg)
 	helper_run(dev->ctl->helper, sf_destroy_work, sf_destroy_done, sf_job_create(dev));
 }
 
+/*
+ * The keeper holds descriptors of the SF and of the socket: the device ends, and its names are free
+ * again, when the keeper has closed them, too. A process that dies after this leaves the rest to
+ * the keeper.
+ */
+static void
+close_door(struct device *dev)
+{
+	if (dev->door == NULL)
+		return;
+	FAULT_POINT("device.remove.close");
+	if (dev->handle != 0) {
+		dev->ends++;
+		keeper_link_closed_cb(dev->ctl->keeper, dev->handle, ended, dev);
+	}
+	dev->door->ops->close(dev->door);
+	dev->door = NULL;
+	FAULT_POINT("device.remove.closed");
+}
+
 static void
 step_destroy(struct device *dev, void *arg)
 {
@@ -132,6 +208,7 @@ step_destroy(struct device *dev, void *arg)
 	device_forget_memory(dev);
 	dev->emu->ops->destroy(dev->emu);
 	dev->emu = NULL;
+	close_door(dev);
 	grace_call(dev->ctl->grace, destroy_after_grace, dev);
 }
 
@@ -143,23 +220,28 @@ remove_device(struct device *dev)
 
 	if (phase == DEVICE_REMOVING)
 		return;
-	dev->phase = DEVICE_REMOVING;
+	device_set_phase(dev, DEVICE_REMOVING);
+	device_release_cancel(dev);
+	/* The SF's end, or the ends of both; others are added as they begin. */
+	dev->ends = dev->sf_late ? 2 : 1;
 	if (dev->unplug_timer != NULL)
 		event_free(dev->unplug_timer);
 	dev->unplug_timer = NULL;
 	if (phase == DEVICE_CREATING)
 		return; /* sf_created() goes on */
-	if (dev->emu != NULL)
+	if (dev->emu != NULL) {
 		(void)device_quiesce(dev, step_destroy, NULL, false);
-	else
+	} else {
+		close_door(dev);
 		grace_call(dev->ctl->grace, destroy_after_grace, dev);
+	}
 }
 
 void
 device_destroy(struct device *dev)
 {
 	if (dev->phase != DEVICE_REMOVING)
-		finish(dev, -ECANCELED, "the device is being removed");
+		device_finish(dev, -ECANCELED, "the device is being removed");
 	remove_device(dev);
 }
 
@@ -167,7 +249,7 @@ static void
 fail(struct device *dev, int err, const char *text)
 {
 	log_err("%s: %s%s%s", dev->vuid, vn_strerror(err), text[0] ? ": " : "", text);
-	finish(dev, err, text);
+	device_finish(dev, err, text);
 	device_destroy(dev);
 }
 
@@ -179,106 +261,81 @@ describe_plug(const struct device *dev, struct host_plug *plug)
 	plug->id = dev->plug_id;
 	plug->transport = dev->ctl->emu_ops->name;
 	plug->socket = dev->socket;
-	plug->msix = !dev->conf.intx_only;
+	plug->msix = dev->conf.num_msix != 0;
 }
 
 static void
-plugged(void *arg, const struct host_reply *reply)
+plugged(struct device *dev, const struct host_reply *reply)
 {
-	struct device *dev = arg;
-
 	if (dev->phase != DEVICE_PLUGGING)
 		return;
 	if (reply->result != HOST_OK) {
 		fail(dev, VN_ERR_HOTPLUG, reply->err);
 		return;
 	}
-	dev->phase = DEVICE_LIVE;
+	device_set_phase(dev, DEVICE_LIVE);
 	if (reply->bdf[0] != '\0') {
-		strcpy(dev->bdf, reply->bdf);
+		device_set_bdf(dev, reply->bdf);
 		log_info("%s: plugged into host %s at %s", dev->vuid,
 			dev->ctl->host[dev->conf.host]->name, dev->bdf);
 	} else {
 		log_info("%s: waits for a client at %s", dev->vuid, dev->socket);
 	}
-	finish(dev, 0, "");
+	device_finish(dev, 0, "");
 }
 
 static void
-fill_net_config(const struct device *dev, struct virtio_net_config *config)
+ask_plug(struct device *dev)
 {
-	memcpy(config->mac, &dev->conf.mac, sizeof(config->mac));
-	config->status = VIRTIO_NET_S_LINK_UP;
-	config->max_virtqueue_pairs = dev->conf.max_pairs;
-	config->mtu = dev->conf.mtu;
-	config->speed = DEVICE_SPEED_MBPS;
-	config->duplex = DEVICE_FULL_DUPLEX;
+	struct host *host = dev->ctl->host[dev->conf.host];
+	struct host_plug plug;
+
+	describe_plug(dev, &plug);
+	host->ops->plug(host, &plug, host_answered, host_call(dev, &dev->host_call, plugged));
 }
 
-static int
-create_block(struct device *dev)
+static void
+open_failed(struct device *dev, int err)
 {
-	const struct state_section_desc sections[] = {
-		{STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(struct device_state)},
-		{STATE_SEC_PCI, PCI_FN_VERSION, sizeof(struct pci_fn_state)},
-		{STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION, sizeof(struct virtio_state)},
-		{STATE_SEC_RINGS, RING_RECORD_VERSION,
-			sizeof(struct ring_record) * device_num_queues(dev)},
-		{STATE_SEC_MAILBOX, MAILBOX_VERSION, sizeof(struct mailbox)},
-	};
-	const int ret = state_block_create(dev->vuid, sections, RTE_DIM(sections), &dev->block);
+	char text[DEVICE_ERR_LEN];
 
-	if (ret < 0)
-		return ret;
-	dev->state = state_block_section(
-		dev->block, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*dev->state));
-	dev->records = state_block_section(dev->block, STATE_SEC_RINGS, RING_RECORD_VERSION,
-		sizeof(struct ring_record) * device_num_queues(dev));
-	strcpy(dev->state->vuid, dev->vuid);
-	dev->state->pf_id = dev->pf_id;
-	dev->state->sf_num = dev->conf.sf_num;
-	dev->state->mtu = dev->conf.mtu;
-	dev->state->pairs = 1;
-	memcpy(dev->state->mac, &dev->conf.mac, sizeof(dev->state->mac));
-	return 0;
+	snprintf(text, sizeof(text), "%s: %s", dev->socket, strerror(-err));
+	fail(dev, VN_ERR_DEV_OPEN, text);
 }
 
+/* The host may come. */
+static void
+door_opened(void *ctx, int err)
+{
+	struct device *dev = ctx;
+
+	if (dev->phase != DEVICE_PLUGGING)
+		return;
+	if (err < 0) {
+		open_failed(dev, err);
+		return;
+	}
+	/* From here on the device outlives this process. Until here the keeper closes it. */
+	FAULT_POINT("device.hotplug.opened");
+	device_set_phase(dev, DEVICE_PLUGGING);
+	FAULT_POINT("device.hotplug.plugging");
+	ask_plug(dev);
+}
+
+/* Registers, and what a successor needs to undo the rest. */
 static int
 create_function(struct device *dev)
 {
-	struct virtio_dev_params vp = {
-		.device_features = dev->conf.features,
-		.num_queues = device_num_queues(dev),
-		.max_queue_size = dev->conf.max_queue_size,
-		.num_vectors = dev->conf.intx_only ? 0 : dev->ctl->cfg.num_msix,
-	};
-	struct emu_params ep = {
-		.socket = dev->socket,
-		.mode = DEVICE_SOCKET_MODE,
-		.base = dev->ctl->base,
-		.fresh = true,
-		.msix_vectors = vp.num_vectors,
-		.serial = topology_serial(&dev->ctl->cfg, dev->slot),
-		.any_file = dev->ctl->cfg.any_file,
-		.up = &device_emu_upcalls,
-		.ctx = dev,
-	};
-	int ret;
+	const struct device_function_how how = {.fresh_pci = true, .fresh_virtio = true};
+	int ret = device_block_create(dev);
 
-	fill_net_config(dev, &vp.config);
-	ret = create_block(dev);
-	if (ret < 0)
-		return ret;
-	ret = virtio_dev_create(state_block_section(dev->block, STATE_SEC_VIRTIO,
-					VIRTIO_STATE_VERSION, sizeof(struct virtio_state)),
-		&vp, true, &device_virtio_ops, dev, &dev->vdev);
-	if (ret < 0)
-		return ret;
-	ep.vdev = dev->vdev;
-	ep.pci = state_block_section(dev->block, STATE_SEC_PCI, PCI_FN_VERSION, sizeof(*ep.pci));
-	ep.mailbox = state_block_section(
-		dev->block, STATE_SEC_MAILBOX, MAILBOX_VERSION, sizeof(*ep.mailbox));
-	return dev->ctl->emu_ops->create(&ep, &dev->emu);
+	if (ret == 0) {
+		dev->handle = keeper_link_handle(dev->ctl->keeper);
+		ret = device_function_create(dev, &how);
+	}
+	if (ret == 0)
+		device_sf_store(dev);
+	return ret;
 }
 
 static void
@@ -286,9 +343,7 @@ sf_created(void *arg)
 {
 	struct sf_job *job = arg;
 	struct device *dev = job->dev;
-	struct host *host = dev->ctl->host[dev->conf.host];
 	char text[DEVICE_ERR_LEN];
-	struct host_plug plug;
 	int ret = job->ret;
 
 	dev->sf = job->sf;
@@ -305,12 +360,11 @@ sf_created(void *arg)
 	}
 	ret = create_function(dev);
 	if (ret < 0) {
-		snprintf(text, sizeof(text), "%s: %s", dev->socket, strerror(-ret));
-		fail(dev, VN_ERR_DEV_OPEN, text);
+		open_failed(dev, ret);
 		return;
 	}
-	describe_plug(dev, &plug);
-	host->ops->plug(host, &plug, plugged, dev);
+	dev->opened = true;
+	dev->door->ops->open(dev->door, door_opened, dev);
 }
 
 static void
@@ -325,24 +379,18 @@ static void
 create_sf(struct device *dev)
 {
 	struct sf_job *job = sf_job_create(dev);
-	struct sf_params *p = &job->params;
 
-	p->sf_num = dev->conf.sf_num;
-	topology_rep_name(dev->conf.sf_num, p->rep, sizeof(p->rep));
-	p->mac = dev->conf.mac;
-	p->mtu = dev->conf.mtu;
-	p->max_pairs = dev->conf.max_pairs;
-	p->pool = dev->ctl->pool;
-	p->args = dev->ctl->cfg.sf_args[0] != '\0' ? dev->ctl->cfg.sf_args : NULL;
+	device_sf_params(dev, &job->params);
 	helper_run(dev->ctl->helper, sf_create_work, sf_created, job);
 }
 
 /* Lists show devices by pf_id. */
-static void
-insert(struct controller *c, struct device *dev)
+void
+device_list(struct controller *c, struct device *dev)
 {
 	struct device *d;
 
+	dev->listed = true;
 	c->generation++;
 	TAILQ_FOREACH (d, &c->devices, next)
 		if (d->pf_id > dev->pf_id) {
@@ -352,46 +400,50 @@ insert(struct controller *c, struct device *dev)
 	TAILQ_INSERT_TAIL(&c->devices, dev, next);
 }
 
-int
-device_hotplug(struct controller *c, const struct device_conf *conf, device_done_t done, void *arg,
-	char *text, size_t text_len)
+static int
+assign(struct device *dev, const struct device_conf *conf, char *text, size_t text_len)
 {
-	struct device *dev = calloc(1, sizeof(*dev));
+	const struct config *cfg = &dev->ctl->cfg;
 	struct topology_ids ids;
 	int ret;
 
-	if (dev == NULL)
-		return -ENOMEM;
-	dev->ctl = c;
-	dev->conf = *conf;
-	ret = topology_assign(c, conf->sf_num, &ids, text, text_len);
-	dev->pair = calloc(conf->max_pairs, sizeof(*dev->pair));
-	dev->hm = ret == 0 ? hostmem_create(c->files) : NULL;
-	if (ret == 0 && (dev->pair == NULL || dev->hm == NULL))
-		ret = -ENOMEM;
-	if (ret == 0 && snprintf(dev->socket, sizeof(dev->socket), "%s/%s.sock", c->cfg.socket_dir,
-				ids.vuid) >= (int)sizeof(dev->socket)) {
-		snprintf(text, text_len, "platform.socket_dir is too long for a socket's name");
-		ret = VN_ERR_PATH_FORMAT;
-	}
-	if (ret != 0) {
-		if (dev->hm != NULL)
-			hostmem_destroy(dev->hm);
-		free(dev->pair);
-		free(dev);
+	ret = topology_assign(dev->ctl, conf->sf_num, &ids, text, text_len);
+	if (ret != 0)
 		return ret;
+	if (snprintf(dev->socket, sizeof(dev->socket), "%s/%s.sock", cfg->socket_dir, ids.vuid) >=
+		(int)sizeof(dev->socket)) {
+		snprintf(text, text_len, "platform.socket_dir is too long for a socket's name");
+		return VN_ERR_PATH_FORMAT;
 	}
+	dev->conf = *conf;
 	dev->conf.sf_num = ids.sf_num;
+	dev->conf.num_msix = conf->intx_only ? 0 : cfg->num_msix;
 	dev->pf_id = ids.pf_id;
 	dev->slot = ids.slot;
 	strcpy(dev->vuid, ids.vuid);
 	strcpy(dev->bdf, ids.bdf);
 	snprintf(dev->plug_id, sizeof(dev->plug_id), "virtnet-%s", dev->vuid);
-	STAILQ_INIT(&dev->steps);
+	return device_alloc_queues(dev);
+}
+
+int
+device_hotplug(struct controller *c, const struct device_conf *conf, device_done_t done, void *arg,
+	char *text, size_t text_len)
+{
+	struct device *dev = device_alloc(c);
+	int ret;
+
+	if (dev == NULL)
+		return -ENOMEM;
+	ret = assign(dev, conf, text, text_len);
+	if (ret != 0) {
+		device_free(dev);
+		return ret;
+	}
 	dev->done = done;
 	dev->done_arg = arg;
 	dev->phase = DEVICE_CREATING;
-	insert(c, dev);
+	device_list(c, dev);
 	create_sf(dev);
 	return 0;
 }
@@ -401,8 +453,9 @@ device_hotplug(struct controller *c, const struct device_conf *conf, device_done
 static void
 unplug_refused(struct device *dev, const char *text)
 {
-	dev->phase = DEVICE_LIVE;
-	finish(dev, VN_ERR_UNPLUG_NOT_READY, text);
+	device_set_phase(dev, DEVICE_LIVE);
+	dev->state->unplug_force = 0;
+	device_finish(dev, VN_ERR_UNPLUG_NOT_READY, text);
 }
 
 /* The host's connection has ended, or it is late. */
@@ -415,7 +468,7 @@ on_unplug_timer(evutil_socket_t fd, short what, void *arg)
 	RTE_SET_USED(what);
 	event_free(dev->unplug_timer);
 	dev->unplug_timer = NULL;
-	if (dev->emu->ops->connected(dev->emu))
+	if (dev->emu->ops->is_connected(dev->emu))
 		unplug_refused(dev,
 			"a client is still connected; detach the device there, or use --force");
 	else
@@ -433,13 +486,12 @@ device_host_gone(struct device *dev)
 }
 
 static void
-unplugged(void *arg, const struct host_reply *reply)
+unplugged(struct device *dev, const struct host_reply *reply)
 {
 	const struct timeval wait = {
 		.tv_sec = DEVICE_UNPLUG_EOF_MS / 1000,
 		.tv_usec = DEVICE_UNPLUG_EOF_MS % 1000 * 1000,
 	};
-	struct device *dev = arg;
 
 	if (dev->phase != DEVICE_UNPLUGGING)
 		return;
@@ -447,7 +499,7 @@ unplugged(void *arg, const struct host_reply *reply)
 		unplug_refused(dev, reply->err);
 		return;
 	}
-	if (!dev->emu->ops->connected(dev->emu) || dev->unplug_force) {
+	if (!dev->emu->ops->is_connected(dev->emu) || dev->unplug_force) {
 		remove_device(dev);
 		return;
 	}
@@ -456,39 +508,87 @@ unplugged(void *arg, const struct host_reply *reply)
 		unplug_refused(dev, "out of memory");
 }
 
-int
-device_unplug(struct device *dev, bool force, device_done_t done, void *arg)
+static void
+ask_unplug(struct device *dev)
 {
 	struct host *host = dev->ctl->host[dev->conf.host];
 	struct host_plug plug;
 
+	describe_plug(dev, &plug);
+	host->ops->unplug(host, &plug, dev->unplug_force, DEVICE_UNPLUG_MS, host_answered,
+		host_call(dev, &dev->host_call, unplugged));
+}
+
+int
+device_unplug(struct device *dev, bool force, device_done_t done, void *arg)
+{
 	if (dev->phase != DEVICE_LIVE)
 		return VN_ERR_UNPLUG_NOT_READY;
-	dev->phase = DEVICE_UNPLUGGING;
 	dev->unplug_force = force;
+	dev->state->unplug_force = force;
+	device_set_phase(dev, DEVICE_UNPLUGGING);
+	FAULT_POINT("device.unplug.asked");
 	dev->done = done;
 	dev->done_arg = arg;
-	describe_plug(dev, &plug);
-	host->ops->unplug(host, &plug, force, DEVICE_UNPLUG_MS, unplugged, dev);
+	ask_unplug(dev);
 	return 0;
+}
+
+/* ---- a predecessor's ---- */
+
+/* Has the host what the predecessor may have plugged in? If it cannot tell, to plug tells. */
+static void
+looked_for(struct device *dev, const struct host_reply *reply)
+{
+	if (dev->phase != DEVICE_PLUGGING)
+		return;
+	if (reply->result == HOST_OK) {
+		plugged(dev, reply);
+		return;
+	}
+	ask_plug(dev);
+}
+
+void
+device_go_on(struct device *dev)
+{
+	struct host *host = dev->ctl->host[dev->conf.host];
+
+	if (host == NULL) { /* gone from the settings: nobody to ask */
+		device_set_phase(dev, DEVICE_LIVE);
+		return;
+	}
+	switch ((enum device_phase)dev->state->phase) {
+	case DEVICE_PLUGGING:
+		dev->phase = DEVICE_PLUGGING;
+		host->ops->query(host, dev->plug_id, host_answered,
+			host_call(dev, &dev->host_call, looked_for));
+		break;
+	case DEVICE_UNPLUGGING:
+		dev->phase = DEVICE_UNPLUGGING;
+		dev->unplug_force = dev->state->unplug_force;
+		ask_unplug(dev);
+		break;
+	case DEVICE_CREATING: /* whoever asked for it has been told that it failed */
+	case DEVICE_REMOVING:
+		dev->phase = DEVICE_LIVE;
+		remove_device(dev);
+		break;
+	default:
+		device_set_phase(dev, DEVICE_LIVE);
+		break;
+	}
 }
 
 /* ---- where the host sees it ---- */
 
 static void
-bdf_answered(void *arg, const struct host_reply *reply)
+bdf_answered(struct device *dev, const struct host_reply *reply)
 {
-	struct bdf_query *q = arg;
-	struct device *dev = q->dev;
-
-	free(q);
-	if (dev == NULL)
-		return;
-	dev->bdf_query = NULL;
 	if (reply->result != HOST_OK || reply->bdf[0] == '\0' || strcmp(dev->bdf, reply->bdf) == 0)
 		return;
 	log_info("%s: now at %s, was at %s", dev->vuid, reply->bdf, dev->bdf);
-	strcpy(dev->bdf, reply->bdf);
+	device_set_bdf(dev, reply->bdf);
 }
 
 void
@@ -499,11 +599,8 @@ device_refresh_bdf(struct device *dev)
 	/* One question at a time: drivers may come and go as fast as they like. */
 	if (dev->bdf_query != NULL || dev->phase != DEVICE_LIVE || host == NULL)
 		return;
-	dev->bdf_query = calloc(1, sizeof(*dev->bdf_query));
-	if (dev->bdf_query == NULL)
-		return;
-	dev->bdf_query->dev = dev;
-	host->ops->query(host, dev->plug_id, bdf_answered, dev->bdf_query);
+	host->ops->query(
+		host, dev->plug_id, host_answered, host_call(dev, &dev->bdf_query, bdf_answered));
 }
 
 /* ---- finding ---- */

@@ -25,12 +25,10 @@
 
 #include "controller.h"
 #include "ctrl_vq.h"
+#include "device_state.h"
 #include "log.h"
 #include "qpair.h"
 #include "state/state.h"
-
-#define DEVICE_STATE_VERSION 1
-#define DEVICE_VUID_LEN	     64
 
 /** What the operator asked for. */
 struct device_conf {
@@ -42,28 +40,8 @@ struct device_conf {
 	uint32_t sf_num; /**< 0: first free */
 	uint64_t features;
 	unsigned int host; /**< index of config.host */
+	uint16_t num_msix; /**< vectors; 0: INTx only */
 	bool intx_only;
-};
-
-/** Plain state of a device beside its registers, section STATE_SEC_DEVICE. */
-struct device_state {
-	char vuid[DEVICE_VUID_LEN];
-	uint32_t sf_num;
-	uint16_t pf_id;
-	uint16_t pairs;	     /**< enabled by VIRTIO_NET_CTRL_MQ */
-	uint8_t mac[6];	     /**< permanent */
-	uint8_t ctrl_mac[6]; /**< set by the driver */
-	uint16_t mtu;
-	uint8_t rx_mode; /**< bit per VIRTIO_NET_CTRL_RX_* */
-	uint8_t reserved[9];
-};
-
-enum device_phase {
-	DEVICE_CREATING, /**< SF or function under way */
-	DEVICE_PLUGGING, /**< host is plugging it */
-	DEVICE_LIVE,
-	DEVICE_UNPLUGGING, /**< waiting for the host */
-	DEVICE_REMOVING,   /**< waiting for workers or the SF */
 };
 
 /** Who may touch the pairs. */
@@ -83,34 +61,51 @@ struct device {
 	TAILQ_ENTRY(device) next;
 	struct controller *ctl;
 	struct device_conf conf;
-	enum device_phase phase;
+	enum device_phase phase; /**< device_set_phase() */
+	uint32_t handle;	 /**< at the keeper; 0 without one */
 
 	/* identity */
 	uint16_t pf_id;
 	uint8_t slot; /**< switch port, from 0 */
 	char vuid[DEVICE_VUID_LEN];
 	char bdf[HOST_BDF_LEN];
-	struct bdf_query *bdf_query; /**< the host is being asked for it */
+	struct host_call *bdf_query; /**< the host is being asked for it */
+	struct host_call *host_call; /**< the host plugs or unplugs it */
 	char plug_id[DEVICE_VUID_LEN + 16];
 	char socket[CONFIG_PATH_LEN];
 
 	/* parts */
 	struct sf *sf;
 	struct state_block *block;
-	struct device_state *state;
-	struct ring_record *records;
+	struct device_state *state;	    /**< sections of the block */
+	struct device_ident *ident;	    /**< */
+	struct pci_fn_state *pci;	    /**< */
+	struct virtio_state *virtio;	    /**< */
+	struct ring_record *records;	    /**< */
+	struct mailbox *mailbox;	    /**< */
+	struct device_dma_state *dma_state; /**< */
 	struct hostmem *hm;
+	struct device_dma *dma; /**< NULL without a keeper */
 	struct virtio_dev *vdev;
+	struct emu_door *door;
 	struct emu *emu;
+	struct device_guard *guard; /**< of an adopted one: device_adopt.c */
+	bool listed;		    /**< in the controller's list */
+	bool opened;		    /**< the door has been asked to open, or was found open */
 
 	/* running (device_run.c) */
 	struct qpair **pair; /**< conf.max_pairs entries, NULL: not there */
 	bool started;	     /**< DRIVER_OK, and the SF has its queues */
 	enum device_pairs pairs_are;
+	bool held; /**< nothing may run: being taken up (device_adopt.c) or let go */
 	bool dma_on;
 	bool waits_for_memory;		/**< a ring cannot run until its memory is mapped again */
 	struct sf_change *sf_wanted;	/**< device_sf.c: to be carried out next */
 	bool sf_busy;			/**< a change is with the helper */
+	uint32_t sf_changes;		/**< asked for and not ended */
+	bool sf_late;			/**< the helper makes it: device_sf_late.c */
+	int *sf_stored;			/**< by pair: the descriptor that the keeper has, -1 */
+	int *kick_kept;			/**< by virtqueue: a predecessor's eventfd, -1 */
 	bool sf_used;			/**< the SF has been given queues since the last stop */
 	int step_err;			/**< of a step of device_quiesce() */
 	uint64_t unmap_iova, unmap_len; /**< of the DMA_UNMAP under way */
@@ -128,6 +123,9 @@ struct device {
 	void *done_arg;
 	bool unplug_force;
 	struct event *unplug_timer; /**< waiting for the host to close its connection */
+	unsigned int ends;	    /**< of a removal: what is still to come */
+
+	struct device_release *release; /**< on its way to another process (device_release.c) */
 };
 
 /**
@@ -147,12 +145,37 @@ int device_unplug(struct device *dev, bool force, device_done_t done, void *arg)
 /** Destroy without asking the host (controller stops). */
 void device_destroy(struct device *dev);
 
+/**
+ * Go on where a predecessor was in the device's life: plug it, unplug it, finish its removal or
+ * undo its making.
+ */
+void device_go_on(struct device *dev);
+
+/** One of the things that a removal waits for (device.ends) has ended; the last one frees the
+ * device.
+ */
+void device_ended(struct device *dev);
+
+/** Into the controller's list. */
+void device_list(struct controller *c, struct device *dev);
+/** Out of it; nothing is called back any more. */
+void device_unlist(struct device *dev);
+
+/** Answer whoever waits for a hotplug or unplug, if somebody does. */
+void device_finish(struct device *dev, int err, const char *text);
+
 /** A driver has come up, perhaps after a reboot that renumbered buses: ask the host where it sees
  * the device. */
 void device_refresh_bdf(struct device *dev);
 
 /** The host has closed its connection; an unplug may be waiting for it. */
 void device_host_gone(struct device *dev);
+
+/** The phase, here and in the state block. */
+void device_set_phase(struct device *dev, enum device_phase phase);
+
+/** Its address at the host, the same. */
+void device_set_bdf(struct device *dev, const char *bdf);
 
 struct device *device_find_pf(struct controller *c, uint64_t pf_id);
 struct device *device_find_vuid(struct controller *c, const char *vuid);

@@ -28,6 +28,12 @@ give_up(struct device *dev, const char *why)
 	(void)device_quiesce(dev, device_step_nothing, NULL, false);
 }
 
+void
+device_fault_positions(struct device *dev)
+{
+	give_up(dev, "a ring and its record do not fit together");
+}
+
 static void
 on_timeout(evutil_socket_t fd, short what, void *arg)
 {

@@ -23,6 +23,8 @@ struct device;
 void device_fault_check(struct device *dev);
 /** The control queue was stopped for this. */
 void device_fault_control(struct device *dev, enum vring_error error);
+/** A ring that a predecessor had cannot be gone on with. */
+void device_fault_positions(struct device *dev);
 /** Memory was mapped: try rings that missed some again. */
 void device_fault_retry(struct device *dev);
 /** The device is being reset: nothing to retry. */

@@ -2,18 +2,27 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* What the client does to the device's memory and connection (struct emu_upcalls). */
+/*
+ * What the client does to the device's memory and connection (struct emu_upcalls).
+ *
+ * A process may end between any two steps; its successor gets the request again and finds the state
+ * block as it was left. Memory: device_dma.c. Bus mastering is read from configuration space. The
+ * end of a connection is dealt with from the beginning.
+ */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "device_dma.h"
 #include "device_fault.h"
 #include "device_rings.h"
 #include "device_run.h"
+#include "keeper_link.h"
 #include "log.h"
 #include "mem.h"
+#include "state/fault_point.h"
 
 /* Larger than the ROMs of a PC. */
 #define UNSHARED_WARN (16u << 20)
@@ -70,12 +79,31 @@ warn_unshared(struct device *dev, uint64_t iova, uint64_t len)
 		dev->vuid, iova, len >> 20);
 }
 
+/* Here and in the state block. */
+static int
+map_memory(struct device *dev, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
+{
+	int ret = hostmem_map(dev->hm, iova, len, fd, off, prot);
+
+	if (ret < 0 || dev->dma == NULL)
+		return ret;
+	FAULT_POINT("device.map.begin");
+	ret = device_dma_map(dev->dma, dev->mailbox->seq, iova, len, fd, off, prot);
+	FAULT_POINT("device.map.recorded");
+	if (ret < 0)
+		(void)hostmem_unmap(dev->hm, iova, len);
+	return ret;
+}
+
 static int
 up_mem_map(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
 {
 	struct device *dev = ctx;
-	int ret = hostmem_map(dev->hm, iova, len, fd, off, prot);
+	int ret;
 
+	if (dev->dma != NULL && device_dma_mapped(dev->dma, dev->mailbox->seq, iova, len))
+		return 0;
+	ret = map_memory(dev, iova, len, fd, off, prot);
 	if (fd < 0)
 		warn_unshared(dev, iova, len);
 	if (ret == 0)
@@ -132,6 +160,33 @@ unmap_buffers(struct device *dev)
 	return -EINPROGRESS;
 }
 
+/* Here and in the state block. @return 0; -ENOENT; -errno */
+static int
+unmap_memory(struct device *dev, uint64_t iova, uint64_t len)
+{
+	const int ret = hostmem_unmap(dev->hm, iova, len);
+
+	if (ret < 0)
+		return ret;
+	if (ret == 0)
+		return dev->dma != NULL && device_dma_unmapped(dev->dma, dev->mailbox->seq)
+			       ? 0
+			       : -ENOENT;
+	FAULT_POINT("device.unmap.begin");
+	if (dev->dma != NULL)
+		device_dma_unmap(dev->dma, dev->mailbox->seq, iova, len);
+	FAULT_POINT("device.unmap.recorded");
+	return 0;
+}
+
+static void
+unmap_all_memory(struct device *dev)
+{
+	hostmem_unmap_all(dev->hm);
+	if (dev->dma != NULL)
+		device_dma_unmap_all(dev->dma, dev->mailbox->seq);
+}
+
 static int
 up_mem_unmap(void *ctx, uint64_t iova, uint64_t len, bool all)
 {
@@ -141,11 +196,11 @@ up_mem_unmap(void *ctx, uint64_t iova, uint64_t len, bool all)
 	if (all) {
 		iova = 0;
 		len = UINT64_MAX;
-		hostmem_unmap_all(dev->hm);
+		unmap_all_memory(dev);
 	} else {
-		ret = hostmem_unmap(dev->hm, iova, len);
-		if (ret <= 0)
-			return ret < 0 ? ret : -ENOENT;
+		ret = unmap_memory(dev, iova, len);
+		if (ret < 0)
+			return ret;
 	}
 	dev->unmap_iova = iova;
 	dev->unmap_len = len;
@@ -174,7 +229,7 @@ up_connected(void *ctx)
 void
 device_forget_memory(struct device *dev)
 {
-	hostmem_unmap_all(dev->hm);
+	unmap_all_memory(dev);
 	(void)publish_memory(dev);
 }
 
@@ -195,6 +250,7 @@ up_disconnected(void *ctx)
 
 	log_limited(&dev->log_limit, LOG_LEVEL_INFO, "%s: host disconnected", dev->vuid);
 	dev->client++;
+	dev->state->clients++;
 	dev->warned_unshared = false;
 	device_host_gone(dev);
 	return device_quiesce(dev, step_gone, NULL, true);
@@ -214,6 +270,21 @@ up_retire_fd(void *ctx, int fd)
 	grace_call(dev->ctl->grace, close_fd, (void *)(intptr_t)fd);
 }
 
+/* Without a keeper nothing outlives this process. */
+static void
+up_keep(void *ctx, enum emu_keep kind, unsigned int index, unsigned int count, int fd)
+{
+	const enum ha_fd_kind as = kind == EMU_KEEP_INTX ? HA_FD_INTX : HA_FD_MSIX;
+	const struct device *dev = ctx;
+
+	if (dev->handle == 0)
+		return;
+	if (fd >= 0)
+		keeper_link_store(dev->ctl->keeper, dev->handle, as, index, &fd, 1);
+	else
+		keeper_link_drop(dev->ctl->keeper, dev->handle, as, index, count);
+}
+
 const struct emu_upcalls device_emu_upcalls = {
 	.mem_map = up_mem_map,
 	.mem_unmap = up_mem_unmap,
@@ -221,4 +292,5 @@ const struct emu_upcalls device_emu_upcalls = {
 	.connected = up_connected,
 	.disconnected = up_disconnected,
 	.retire_fd = up_retire_fd,
+	.keep = up_keep,
 };

@@ -13,15 +13,38 @@
 
 #include "device_rings.h"
 
+int
+device_kick_get(struct device *dev, uint16_t queue)
+{
+	int fd = dev->kick_kept[queue];
+
+	dev->kick_kept[queue] = -1;
+	if (fd >= 0)
+		return fd;
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd >= 0)
+		dev->emu->ops->set_kick(dev->emu, queue, fd);
+	return fd;
+}
+
+void
+device_kick_put(struct device *dev, uint16_t queue, int fd)
+{
+	if (fd < 0)
+		return;
+	/* A successor is to find it where it is. */
+	if (dev->release == NULL)
+		dev->emu->ops->set_kick(dev->emu, queue, -1);
+	close(fd);
+}
+
 static void
 pair_destroy(struct device *dev, struct qpair *qp)
 {
 	for (int side = 0; side < QPAIR_SIDES; side++) {
 		if (qp->run[side])
 			vring_stop(&qp->ring[side]);
-		dev->emu->ops->set_kick(dev->emu, qpair_queue(qp, side), -1);
-		if (qp->kick_fd[side] >= 0)
-			close(qp->kick_fd[side]);
+		device_kick_put(dev, qpair_queue(qp, side), qp->kick_fd[side]);
 	}
 	rte_free(qp);
 }
@@ -39,17 +62,16 @@ pair_create(struct device *dev, uint16_t index)
 	qp->sf_ops = dev->sf->ops;
 	qp->pool = dev->ctl->pool;
 	qp->vdev = dev->vdev;
+	qp->handle = dev->handle;
 	qp->index = index;
 	qp->sf_fd = -1;
 	atomic_init(&qp->rx_on, index < dev->state->pairs);
 	for (int side = 0; side < QPAIR_SIDES; side++)
-		qp->kick_fd[side] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		qp->kick_fd[side] = device_kick_get(dev, qpair_queue(qp, side));
 	if (qp->kick_fd[QPAIR_RX] < 0 || qp->kick_fd[QPAIR_TX] < 0) {
 		pair_destroy(dev, qp);
 		return NULL;
 	}
-	for (int side = 0; side < QPAIR_SIDES; side++)
-		dev->emu->ops->set_kick(dev->emu, qpair_queue(qp, side), qp->kick_fd[side]);
 	return qp;
 }
 
@@ -105,7 +127,8 @@ device_rings_start(struct device *dev)
 			if (dev->pair[i] == NULL)
 				dev->pair[i] = pair_create(dev, i);
 			ret = dev->pair[i] != NULL ? ring_start(dev, dev->pair[i], side) : -ENOBUFS;
-			if (ret < 0 && first == 0)
+			/* Nonsense counts more than what may get better. */
+			if (ret < 0 && (first == 0 || ret == -ERANGE))
 				first = ret;
 		}
 	}

@@ -16,6 +16,14 @@
 /** A virtqueue's ring as its registers have it. */
 void device_ring_conf(const struct device *dev, uint16_t queue, struct vring_conf *conf);
 
+/**
+ * The eventfd that the driver's kicks of a queue come by: a predecessor's, or a new one. -1: none
+ * can be had.
+ */
+int device_kick_get(struct device *dev, uint16_t queue);
+/** The queue is stopped: close it. -1 is allowed. */
+void device_kick_put(struct device *dev, uint16_t queue, int fd);
+
 /** The driver has enabled this virtqueue and is not resetting it. */
 bool device_queue_wanted(const struct device *dev, uint16_t queue);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "device_fault.h"
+#include "device_release.h"
 #include "device_rings.h"
 #include "device_run.h"
 #include "device_sf.h"
@@ -43,7 +44,7 @@ may_run(const struct device *dev)
 {
 	const uint8_t status = virtio_dev_status(dev->vdev);
 
-	return dev->started && dev->dma_on && (status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+	return dev->started && dev->dma_on && !dev->held && (status & VIRTIO_CONFIG_S_DRIVER_OK) &&
 	       !(status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
@@ -75,6 +76,10 @@ device_resume(struct device *dev)
 		return;
 	ret = device_rings_start(dev);
 	dev->waits_for_memory = ret == -EFAULT;
+	if (ret == -ERANGE) {
+		device_fault_positions(dev);
+		return;
+	}
 	if (ret < 0 && ret != -EFAULT)
 		log_err("%s: cannot start a queue: %s", dev->vuid, strerror(-ret));
 	ret = publish(dev);
@@ -123,6 +128,7 @@ quiesced(void *arg)
 	if (answer)
 		device_answer_host(dev, dev->step_err);
 	dev->step_err = 0;
+	device_release_try(dev);
 }
 
 int
@@ -164,6 +170,8 @@ device_stop(struct device *dev)
 {
 	device_fault_cancel(dev);
 	device_rings_stop(dev);
+	/* First what a successor would run by. */
+	dev->state->started = 0;
 	memset(dev->records, 0, sizeof(*dev->records) * device_num_queues(dev));
 	memset(dev->state->ctrl_mac, 0, sizeof(dev->state->ctrl_mac));
 	dev->state->rx_mode = 0;

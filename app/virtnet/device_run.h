@@ -38,6 +38,10 @@ void device_step_nothing(struct device *dev, void *arg);
  * memory wait for it. */
 void device_resume(struct device *dev);
 
+/** The driver's start, or a change of its queues, was cut short by the end of the process: the SF
+ * is given its queues (again), then they run. */
+void device_start_again(struct device *dev);
+
 /** The message that waits for the device is done. */
 void device_answer_host(struct device *dev, int err);
 

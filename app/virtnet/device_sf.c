@@ -2,15 +2,24 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* The SF's queues: what the device wants, and the job that carries it out. */
+/*
+ * The SF's queues: what the device wants, and the job that carries it out.
+ *
+ * The state block says what a successor finds: `changing` is set before anything of a change can
+ * happen, `pairs` is stored when the SF has done it and its new descriptors are with the keeper,
+ * `changing` is cleared last, with the last change. In between a successor has the SF put right.
+ */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
 #include "device_sf.h"
+#include "keeper_link.h"
 #include "log.h"
 #include "mem.h"
+#include "state/fault_point.h"
+#include "topology.h"
 
 /* One change on its way: through a grace period, then to the helper and back. */
 struct sf_change {
@@ -26,6 +35,56 @@ struct sf_change {
 };
 
 static void start(struct device *dev);
+static void want(struct sf_change *ch);
+
+void
+device_sf_params(const struct device *dev, struct sf_params *p)
+{
+	const struct controller *c = dev->ctl;
+
+	p->sf_num = dev->conf.sf_num;
+	topology_rep_name(dev->conf.sf_num, p->rep, sizeof(p->rep));
+	p->mac = dev->conf.mac;
+	p->mtu = dev->conf.mtu;
+	p->max_pairs = dev->conf.max_pairs;
+	p->pool = c->pool;
+	p->args = c->cfg.sf_args[0] != '\0' ? c->cfg.sf_args : NULL;
+}
+
+void
+device_sf_store(struct device *dev)
+{
+	struct device_sf_state *s = &dev->state->sf;
+
+	s->max_pairs = dev->sf->max_pairs;
+	s->rep_ifindex = dev->sf->rep_ifindex;
+	memcpy(s->rep, dev->sf->rep, sizeof(s->rep));
+	s->made = 1;
+	if (dev->handle == 0 || dev->sf->ops->descriptor == NULL)
+		return;
+	for (uint16_t i = 0; i < dev->sf->max_pairs && i < dev->conf.max_pairs; i++) {
+		const int fd = dev->sf->ops->descriptor(dev->sf, i);
+
+		if (fd == dev->sf_stored[i])
+			continue;
+		if (fd >= 0)
+			keeper_link_store(dev->ctl->keeper, dev->handle, HA_FD_SF, i, &fd, 1);
+		else
+			keeper_link_drop(dev->ctl->keeper, dev->handle, HA_FD_SF, i, 1);
+		dev->sf_stored[i] = fd;
+	}
+}
+
+/* A change ends, carried out or not. */
+static void
+change_free(struct sf_change *ch)
+{
+	struct device *dev = ch->dev;
+
+	free(ch);
+	if (--dev->sf_changes == 0)
+		dev->state->sf.changing = 0;
+}
 
 static void
 apply(struct device *dev, uint16_t pairs)
@@ -49,6 +108,7 @@ work(void *arg)
 {
 	struct sf_change *ch = arg;
 
+	ch->err = 0;
 	if (ch->stop_first)
 		ch->err = ch->sf->ops->set_queues(ch->sf, 0, false);
 	if (ch->err == 0 && (ch->pairs > 0 || !ch->stop_first))
@@ -62,6 +122,18 @@ work_done(void *arg)
 	struct device *dev = ch->dev;
 
 	dev->sf_busy = false;
+	if (ch->sf != dev->sf) {
+		/* Another SF has come meanwhile (device_sf_late.c). */
+		want(ch);
+		return;
+	}
+	FAULT_POINT("device.sf.changed");
+	device_sf_store(dev);
+	if (ch->err == 0) {
+		dev->state->sf.pairs = ch->pairs;
+		dev->state->sf.rx_csum = ch->rx_csum;
+	}
+	FAULT_POINT("device.sf.recorded");
 	if (ch->err < 0)
 		log_err("%s: SF %s: cannot set %u queue pairs: %s", dev->vuid, ch->sf->rep,
 			ch->pairs, strerror(-ch->err));
@@ -70,7 +142,7 @@ work_done(void *arg)
 		apply(dev, ch->err == 0 ? ch->pairs : dev->state->pairs);
 		ch->done(dev, ch->err, ch->token);
 	}
-	free(ch);
+	change_free(ch);
 	start(dev);
 }
 
@@ -84,6 +156,7 @@ start(struct device *dev)
 		return;
 	dev->sf_wanted = NULL;
 	dev->sf_busy = true;
+	ch->sf = dev->sf;
 	helper_run(dev->ctl->helper, work, work_done, ch);
 }
 
@@ -96,7 +169,8 @@ want(struct sf_change *ch)
 
 	if (old != NULL)
 		ch->stop_first = old->stop_first || old->pairs == 0;
-	free(old);
+	if (old != NULL)
+		change_free(old);
 	dev->sf_wanted = ch;
 	start(dev);
 }
@@ -107,10 +181,12 @@ change(struct device *dev, uint16_t pairs)
 	struct sf_change *ch = must_zalloc(sizeof(*ch));
 
 	ch->dev = dev;
-	ch->sf = dev->sf;
 	ch->run = dev->run;
 	ch->pairs = pairs;
 	ch->rx_csum = virtio_has(virtio_dev_features(dev->vdev), VIRTIO_NET_F_GUEST_CSUM);
+	dev->state->sf.wanted = pairs;
+	dev->state->sf.changing = 1;
+	dev->sf_changes++;
 	return ch;
 }
 
@@ -122,7 +198,7 @@ after_grace(void *arg)
 	if (ch->run == ch->dev->run)
 		want(ch);
 	else
-		free(ch);
+		change_free(ch);
 }
 
 void
@@ -142,7 +218,8 @@ device_sf_set_pairs(struct device *dev, uint16_t pairs, device_sf_done_t done, u
 void
 device_sf_cancel(struct device *dev)
 {
-	free(dev->sf_wanted);
+	if (dev->sf_wanted != NULL)
+		change_free(dev->sf_wanted);
 	dev->sf_wanted = NULL;
 }
 

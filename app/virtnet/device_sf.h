@@ -14,7 +14,16 @@
 
 #include <stdint.h>
 
+#include "sf/sf.h"
+
 struct device;
+
+/** What the device's SF is made of. */
+void device_sf_params(const struct device *dev, struct sf_params *params);
+
+/** Let the state block and the keeper know of the SF and its descriptors, as far as they are new.
+ */
+void device_sf_store(struct device *dev);
 
 /** End of a change. `token` is the caller's. */
 typedef void (*device_sf_done_t)(struct device *dev, int err, uint32_t token);

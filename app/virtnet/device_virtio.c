@@ -13,6 +13,7 @@
 #include "device_run.h"
 #include "device_sf.h"
 #include "log.h"
+#include "state/fault_point.h"
 
 static int
 op_features_ok(void *ctx, uint64_t features)
@@ -31,6 +32,8 @@ started(struct device *dev, int err, uint32_t token)
 		return;
 	}
 	dev->started = true;
+	dev->state->started = 1;
+	FAULT_POINT("device.start.done");
 	device_resume(dev);
 	device_refresh_bdf(dev);
 	log_limited(&dev->log_limit, LOG_LEVEL_INFO,
@@ -62,6 +65,28 @@ op_driver_ok(void *ctx)
 	}
 	device_sf_set_pairs(dev, 1, started, 0);
 	return 0;
+}
+
+static void
+started_again(struct device *dev, int err, uint32_t token)
+{
+	RTE_SET_USED(token);
+	if (err < 0) {
+		virtio_dev_needs_reset(dev->vdev);
+		return;
+	}
+	dev->started = true;
+	device_resume(dev);
+}
+
+void
+device_start_again(struct device *dev)
+{
+	const bool was = dev->state->started;
+
+	dev->run++;
+	dev->started = false;
+	device_sf_set_pairs(dev, was ? dev->state->pairs : 1, was ? started_again : started, 0);
 }
 
 static void

@@ -27,6 +27,7 @@ static const struct {
 	{VN_ERR_HOTPLUG, "Failed to hotplug SNAP PF"},
 	{VN_ERR_QUEUE_SIZE_INVALID, "Failed - Queue size is invalid"},
 	{VN_ERR_DEV_LOAD, "Failed to prepare device load"},
+	{VN_ERR_DEV_MIGRATING, "Failed - Device is migrating"},
 	{VN_ERR_QUEUE_SIZE_RULE, "Error - Queue size must be greater than 2 and a power of 2"},
 	{VN_ERR_OPT_NOT_SUPPORTED, "The option is not supported"},
 	{VN_ERR_SF_CREATE, "Failed to create SF"},

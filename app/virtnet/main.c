@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,12 @@
 
 #include "cmd.h"
 #include "controller.h"
+#include "fence.h"
+#include "ha/msg.h"
+#include "keeper_exec.h"
+#include "keeper_link.h"
 #include "log.h"
+#include "request.h"
 
 #define DEFAULT_FILE_PREFIX "virtnet"
 #define CONFIG_ERR_LEN	    4096
@@ -31,6 +37,18 @@ enum action {
 
 struct options {
 	const char *config;
+	bool no_ha;
+	bool convert;
+	int keeper_socket, keeper_fence; /* -1: not given */
+};
+
+/* Long options without a letter. */
+enum long_opt {
+	OPT_KEEPERS = 256, /* checked and used by the keeper */
+	OPT_WATCHDOG,
+	OPT_KEEPER_SOCKET,
+	OPT_KEEPER_FENCE,
+	OPT_CONVERT,
 };
 
 static const struct option long_options[] = {
@@ -40,19 +58,32 @@ static const struct option long_options[] = {
 	{"version", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{"no-ha", no_argument, NULL, 'n'},
+	{"no-standby", no_argument, NULL, OPT_KEEPERS},
+	{"fdstore", no_argument, NULL, OPT_KEEPERS},
+	{"watchdog", required_argument, NULL, OPT_WATCHDOG},
+	{KEEPER_OPT_PROGRAM, required_argument, NULL, OPT_KEEPERS},
+	{HA_OPT_SOCKET, required_argument, NULL, OPT_KEEPER_SOCKET},
+	{HA_OPT_FENCE, required_argument, NULL, OPT_KEEPER_FENCE},
+	{HA_OPT_CONVERT, no_argument, NULL, OPT_CONVERT},
 	{0},
 };
 
 static void
 usage(const char *self)
 {
-	printf("Usage: %s [EAL options] -- [--config FILE] [--no-ha]\n"
+	printf("Usage: %s [EAL options] -- [--config FILE] [--no-ha | --no-standby] "
+	       "[--watchdog MS]\n"
 	       "       %s --validate FILE | --schema | --version | --help\n"
 	       "\n"
 	       "virtio-net device controller.\n"
 	       "\n"
 	       "  --config FILE    settings; default " CONFIG_DEFAULT_PATH ", if there is one\n"
-	       "  --no-ha          one process, without a keeper (the only mode of this release)\n"
+	       "  --no-ha          one process: nothing survives its end, no restart, no update\n"
+	       "  --no-standby     keep no second process ready; after a crash one is started\n"
+	       "  --watchdog MS    a thread that gets nowhere for so long has hung; default 1000, "
+	       "0: never\n"
+	       "  --fdstore        the service manager keeps descriptors though it does not say "
+	       "so\n"
 	       "  --validate FILE  check a settings file\n"
 	       "  --schema         print the commands, their options and replies as JSON\n"
 	       "  --version        print the version\n"
@@ -78,18 +109,51 @@ validate(const char *path)
 	return ACTION_EXIT_OK;
 }
 
+/* A number from 0 on. */
+static bool
+parse_int(const char *self, const char *option, const char *text, int *value)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || n < 0 || n > INT_MAX) {
+		fprintf(stderr, "%s: --%s: %s is not a number from 0 on\n", self, option, text);
+		return false;
+	}
+	*value = (int)n;
+	return true;
+}
+
 static enum action
 parse_options(int argc, char **argv, struct options *opts)
 {
-	int opt;
+	int opt, ms;
+	bool ok = true;
 
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "hv", long_options, NULL)) != -1) {
+	while (ok && (opt = getopt_long(argc, argv, "hv", long_options, NULL)) != -1) {
 		switch (opt) {
 		case 'c':
 			opts->config = optarg;
 			break;
 		case 'n':
+			opts->no_ha = true;
+			break;
+		case OPT_KEEPERS:
+			break;
+		case OPT_WATCHDOG:
+			ok = parse_int(argv[0], "watchdog", optarg, &ms);
+			break;
+		case OPT_KEEPER_SOCKET:
+			ok = parse_int(argv[0], HA_OPT_SOCKET, optarg, &opts->keeper_socket);
+			break;
+		case OPT_KEEPER_FENCE:
+			ok = parse_int(argv[0], HA_OPT_FENCE, optarg, &opts->keeper_fence);
+			break;
+		case OPT_CONVERT:
+			opts->convert = true;
 			break;
 		case 'V':
 			return validate(optarg);
@@ -106,11 +170,11 @@ parse_options(int argc, char **argv, struct options *opts)
 			return ACTION_EXIT_ERROR;
 		}
 	}
-	if (optind < argc) {
+	if (ok && optind < argc) {
 		fprintf(stderr, "%s: %s is no option; see --help\n", argv[0], argv[optind]);
 		return ACTION_EXIT_ERROR;
 	}
-	return ACTION_RUN;
+	return ok ? ACTION_RUN : ACTION_EXIT_ERROR;
 }
 
 /* Position of "--", or argc. */
@@ -150,7 +214,7 @@ is_ours(const char *arg)
 
 /*
  * EAL with our defaults: one file prefix, so that virtnet finds the telemetry socket; no shared
- * configuration, so that a successor can start beside us.
+ * configuration and no hugepage files, so that a successor can start beside us.
  */
 static int
 start_eal(int argc, char **argv)
@@ -167,7 +231,8 @@ start_eal(int argc, char **argv)
 	if (!has_option(argc, argv, "--file-prefix"))
 		eal[n++] = (char *)(uintptr_t) "--file-prefix=" DEFAULT_FILE_PREFIX;
 	if (!has_option(argc, argv, "--in-memory") && !has_option(argc, argv, "--no-shconf"))
-		eal[n++] = (char *)(uintptr_t) "--no-shconf";
+		eal[n++] = (char *)(uintptr_t)(has_option(argc, argv, "--no-huge") ? "--no-shconf"
+										   : "--in-memory");
 	ret = rte_eal_init(n, eal);
 	return ret < 0 ? -rte_errno : 0;
 }
@@ -200,45 +265,90 @@ load_config(struct config *cfg, const struct options *opts)
 	return -EINVAL;
 }
 
-int
-main(int argc, char **argv)
+/* EAL, then serve until the end. @return 0; < 0 if it could not be started */
+static int
+run(int eal_argc, char **argv, const struct options *opts)
 {
 	static struct controller controller;
-	const int split = end_of_eal(argc, argv);
-	/* Options of ours without "--" before them leave nothing for EAL. */
-	const int eal_argc = split == argc && argc > 1 && is_ours(argv[1]) ? 1 : split;
-	struct options opts = {0};
-	enum action action;
 	int ret;
 
-	/* Without "--", arguments are ours if the first one is: --help, --version and so on need no
-	 * EAL. */
-	if (split < argc) {
-		argv[split] = argv[0];
-		action = parse_options(argc - split, argv + split, &opts);
-	} else {
-		action = argc > 1 && is_ours(argv[1]) ? parse_options(argc, argv, &opts)
-						      : ACTION_RUN;
-	}
-	if (action != ACTION_RUN)
-		return action == ACTION_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
-	log_init();
-	if (load_config(&controller.cfg, &opts) < 0)
-		return EXIT_FAILURE;
+	if (load_config(&controller.cfg, opts) < 0)
+		return -EINVAL;
 	raise_fd_limit();
+	ret = opts->keeper_fence >= 0 ? fence_attach(opts->keeper_fence) : 0;
+	if (ret < 0) {
+		log_err("--" HA_OPT_FENCE ": %s", strerror(-ret));
+		return ret;
+	}
+	ret = request_register();
+	if (ret < 0) {
+		log_err("commands: %s", strerror(-ret));
+		return ret;
+	}
 	ret = start_eal(eal_argc, argv);
 	if (ret < 0) {
 		log_err("EAL cannot start: %s%s", strerror(-ret),
 			has_option(eal_argc, argv, "--no-huge")
 				? ""
 				: "; without hugepages: --no-huge --iova-mode=va -m 512");
-		return EXIT_FAILURE;
+		return ret;
 	}
-	ret = controller_init(&controller);
+	ret = controller_init(&controller, opts->keeper_socket);
 	if (ret == 0)
 		controller_run(&controller);
 	controller_fini(&controller);
 	rte_eal_cleanup();
 	log_info("stopped");
+	return ret;
+}
+
+/* Under a keeper, but for the two kinds of process that have none. @return an exit status */
+static int
+become_keeper(int argc, char **argv, int eal_argc, int app_at)
+{
+	const int ret = keeper_exec(argc, argv, eal_argc, app_at);
+
+	if (ret == -ENOENT)
+		log_err("no dpdk-virtnet-keeper beside this program or in PATH; --no-ha runs "
+			"without it");
+	else
+		log_err("dpdk-virtnet-keeper: %s; --no-ha runs without it", strerror(-ret));
+	return EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+	const int split = end_of_eal(argc, argv);
+	/* Without "--", arguments are ours if the first one is: --help, --version and so on need no
+	 * EAL, and options of ours leave nothing for EAL. */
+	const bool all_ours = split == argc && argc > 1 && is_ours(argv[1]);
+	const int eal_argc = all_ours ? 1 : split;
+	const int app_at = all_ours ? 1 : RTE_MIN(split + 1, argc);
+	struct options opts = {.keeper_socket = -1, .keeper_fence = -1};
+	enum action action = ACTION_RUN;
+	int ret;
+
+	if (app_at < argc || split < argc) {
+		char *const at = argv[app_at - 1];
+
+		argv[app_at - 1] = argv[0];
+		action = parse_options(argc - app_at + 1, argv + app_at - 1, &opts);
+		argv[app_at - 1] = at;
+	}
+	if (action != ACTION_RUN)
+		return action == ACTION_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+	log_init();
+	if (opts.convert && opts.keeper_socket >= 0)
+		_exit(keeper_convert(opts.keeper_socket, opts.keeper_fence) == 0 ? EXIT_SUCCESS
+										 : EXIT_FAILURE);
+	if (!opts.no_ha && opts.keeper_socket < 0)
+		return become_keeper(argc, argv, eal_argc, app_at);
+	ret = run(eal_argc, argv, &opts);
+	/* EAL's exit handler would remove a telemetry socket that may be another process's. */
+	if (opts.keeper_socket >= 0) {
+		fflush(NULL);
+		_exit(ret == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+	}
 	return ret == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -56,25 +56,35 @@ poll_rx(struct qpair *qp)
 	return n;
 }
 
+/*
+ * The driver gets its chains back when the packets are with the SF: should the process die, its
+ * successor sends them again. The decision on an interrupt has to wait for the used index to get
+ * out; a full burst, which another one follows, leaves it to that one, for it to cost nothing. An
+ * empty poll decides as well: of a resumed ring, interrupts may have been lost.
+ */
 static unsigned int
 poll_tx(struct qpair *qp)
 {
 	struct vring *vr = &qp->ring[QPAIR_TX];
 	struct rte_mbuf *pkts[VRING_BURST];
-	const uint16_t used = vr->used_idx;
 	uint16_t n, sent;
 
 	vring_refresh(vr);
 	n = qp->burst->dequeue(vr, qp->pool, pkts, VRING_BURST);
 	check_broken(qp, QPAIR_TX);
-	if (vr->used_idx == used)
+	if (vring_tx_taken(vr) == 0) {
+		interrupt(qp, QPAIR_TX);
 		return 0;
+	}
 	vring_kicks_off(vr);
 	if (n > 0) {
 		sent = qp->sf_ops->tx_burst(qp->sf, qp->index, pkts, n);
 		vr->rec->stats.sf_drops += n - sent;
 	}
-	interrupt(qp, QPAIR_TX);
+	interrupt(qp, QPAIR_TX); /* for the burst before */
+	vring_tx_complete(vr);
+	if (n < VRING_BURST)
+		interrupt(qp, QPAIR_TX);
 	return RTE_MAX(n, 1u); /* chains with bad packets are work, too */
 }
 

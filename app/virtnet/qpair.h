@@ -37,6 +37,7 @@ struct qpair {
 	const struct sf_ops *sf_ops;
 	struct rte_mempool *pool;
 	struct virtio_dev *vdev;
+	uint32_t handle; /**< of the device, for the worker's crumbs; 0 without a keeper */
 	uint16_t index; /**< virtqueues are 2 * index (RX) and 2 * index + 1 (TX) */
 	bool run[QPAIR_SIDES];
 	/** RX: the driver has enabled this pair (VIRTIO_NET_CTRL_MQ). */

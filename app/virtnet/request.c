@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,8 +20,10 @@
 
 #include "cmd.h"
 #include "controller.h"
+#include "device_adopt.h"
 #include "dpdk_compat.h"
 #include "errors.h"
+#include "keeper_link.h"
 #include "log.h"
 #include "request.h"
 
@@ -49,7 +52,12 @@ static struct {
 	STAILQ_HEAD(, pending) posted;
 	int event_fd;
 	struct event *event;
-	bool closed;
+	enum {
+		QUEUE_NOT_YET, /* EAL's telemetry answers before the rest of us is there */
+		QUEUE_OPEN,
+		QUEUE_CLOSED,
+	} state;
+	atomic_uint inside; /* telemetry threads */
 } queue = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.posted = STAILQ_HEAD_INITIALIZER(queue.posted),
@@ -198,6 +206,76 @@ next_posted(void)
 	return p;
 }
 
+/* ---- while devices go to another process */
+
+static const struct request_arg *
+selector(const struct request *req, const char *name)
+{
+	for (unsigned int i = 0; req->cmd->params[i].key != NULL; i++)
+		if (strcmp(req->cmd->params[i].key, name) == 0 && req->arg[i].given)
+			return &req->arg[i];
+	return NULL;
+}
+
+static bool
+any_migrating(const struct controller *c)
+{
+	const struct device *dev;
+
+	if (keeper_link_away(c->keeper))
+		return true;
+	TAILQ_FOREACH (dev, &c->devices, next)
+		if (device_migrating(dev))
+			return true;
+	return false;
+}
+
+/*
+ * Is a device that the request is about with another process, or on its way there? A listing is
+ * about all of them: one that leaves some out would be worse than none.
+ */
+static bool
+about_migrating(struct controller *c, const struct request *req)
+{
+	const struct request_arg *pf = selector(req, "pf"), *vuid = selector(req, "vuid");
+	const struct device *dev = NULL;
+
+	if (pf == NULL)
+		pf = selector(req, "id");
+	if (pf != NULL) {
+		if (keeper_link_away_pf(c->keeper, pf->num))
+			return true;
+		dev = device_find_pf(c, pf->num);
+	} else if (vuid != NULL) {
+		if (keeper_link_away_vuid(c->keeper, vuid->str))
+			return true;
+		dev = device_find_vuid(c, vuid->str);
+	} else {
+		return req->cmd->reply == REPLY_DEVICES && any_migrating(c);
+	}
+	return dev != NULL && device_migrating(dev);
+}
+
+/* @return true: the request cannot be carried out by this process now, and has been ended */
+static bool
+refuse(struct controller *c, struct request *req)
+{
+	const enum keeper_role role = keeper_link_role(c->keeper);
+
+	if (c->stopping)
+		request_fail(req, -ECANCELED, "the controller is stopping");
+	else if (role == KEEPER_PARKED)
+		request_fail(req, -EAGAIN, "standby");
+	else if (role == KEEPER_LEAVING && (req->cmd->flags & CMD_CHANGES_DEVICES))
+		request_fail(req, -EBUSY,
+			"a restart or live update is under way, try again when it has ended");
+	else if (role == KEEPER_LEAVING && about_migrating(c, req))
+		request_fail(req, VN_ERR_DEV_MIGRATING, NULL);
+	else
+		return false;
+	return true;
+}
+
 static void
 on_posted(evutil_socket_t fd, short what, void *arg)
 {
@@ -209,9 +287,7 @@ on_posted(evutil_socket_t fd, short what, void *arg)
 	(void)eventfd_read(fd, &n);
 	while ((p = next_posted()) != NULL) {
 		log_debug("command %s", p->req.cmd->name);
-		if (queue.c->stopping)
-			request_fail(&p->req, -ECANCELED, "the controller is stopping");
-		else
+		if (!refuse(queue.c, &p->req))
 			p->req.cmd->handler(queue.c, &p->req);
 	}
 }
@@ -228,9 +304,12 @@ post_and_wait(struct pending *p)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += p->req.cmd->timeout_ms / 1000;
 	pthread_mutex_lock(&queue.lock);
-	if (queue.closed) {
+	if (queue.state != QUEUE_OPEN) {
+		const bool early = queue.state == QUEUE_NOT_YET;
+
 		pthread_mutex_unlock(&queue.lock);
-		request_fail(&p->req, -ECANCELED, "the controller is stopping");
+		request_fail(&p->req, early ? -EAGAIN : -ECANCELED,
+			early ? "standby, not up yet" : "the controller is stopping");
 		return p;
 	}
 	STAILQ_INSERT_TAIL(&queue.posted, p, next);
@@ -254,41 +333,65 @@ find_cmd(const char *endpoint)
 	return NULL;
 }
 
-static int
-on_telemetry(const char *endpoint, const char *params, struct rte_tel_data *d)
+static void
+carry_out(const char *endpoint, const char *params, struct rte_tel_data *d)
 {
 	struct pending *p = calloc(1, sizeof(*p));
 	char err[256];
 
-	rte_tel_data_start_dict(d);
 	if (p == NULL) {
 		add_error(d, -ENOMEM, NULL);
-		return 0;
+		return;
 	}
 	p->req.cmd = find_cmd(endpoint);
 	if (cmd_parse(&p->req, params, err, sizeof(err)) < 0) {
 		add_error(d, -EINVAL, err);
 		free(p);
-		return 0;
+		return;
 	}
 	p = post_and_wait(p);
 	if (p == NULL) {
 		add_error(d, -ETIMEDOUT, "the command is still being carried out, see list");
-		return 0;
+		return;
 	}
 	add_object(d, p->req.reply);
 	json_decref(p->req.reply);
 	free(p);
+}
+
+static int
+on_telemetry(const char *endpoint, const char *params, struct rte_tel_data *d)
+{
+	atomic_fetch_add(&queue.inside, 1);
+	rte_tel_data_start_dict(d);
+	carry_out(endpoint, params, d);
+	atomic_fetch_sub(&queue.inside, 1);
 	return 0;
 }
 
 /* ---- both ---- */
 
+bool
+request_waiting(void)
+{
+	return atomic_load(&queue.inside) > 0;
+}
+
+int
+request_register(void)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < cmd_table_len && ret == 0; i++)
+		ret = rte_telemetry_register_cmd(
+			cmd_table[i].endpoint, on_telemetry, cmd_table[i].help);
+	return ret;
+}
+
 int
 request_init(struct controller *c)
 {
 	pthread_condattr_t attr;
-	int ret;
 
 	queue.c = c;
 	pthread_condattr_init(&attr);
@@ -301,12 +404,9 @@ request_init(struct controller *c)
 	queue.event = event_new(c->base, queue.event_fd, EV_READ | EV_PERSIST, on_posted, NULL);
 	if (queue.event == NULL || event_add(queue.event, NULL) != 0)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < cmd_table_len; i++) {
-		ret = rte_telemetry_register_cmd(
-			cmd_table[i].endpoint, on_telemetry, cmd_table[i].help);
-		if (ret < 0)
-			return ret;
-	}
+	pthread_mutex_lock(&queue.lock);
+	queue.state = QUEUE_OPEN;
+	pthread_mutex_unlock(&queue.lock);
 	return 0;
 }
 
@@ -314,7 +414,7 @@ void
 request_fini(void)
 {
 	pthread_mutex_lock(&queue.lock);
-	queue.closed = true;
+	queue.state = QUEUE_CLOSED;
 	pthread_mutex_unlock(&queue.lock);
 	if (queue.event != NULL) {
 		on_posted(queue.event_fd, 0, NULL);

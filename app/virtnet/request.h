@@ -49,8 +49,15 @@ void request_done(struct request *req);
 /** End it with an error: the contract's sentence, and what is wrong in particular (may be NULL). */
 void request_fail(struct request *req, int err, const char *detail);
 
-/** Register all commands of the command table with telemetry. @return 0; -errno */
+/**
+ * Register all commands of the command table with telemetry. Before EAL starts it: whoever finds
+ * the socket finds the commands. Until request_init() they are answered -EAGAIN. @return 0; -errno
+ */
+int request_register(void);
+/** Carry out what comes. @return 0; -errno */
 int request_init(struct controller *c);
+/** A telemetry thread waits for an answer, or is about to write one. Any thread. */
+bool request_waiting(void);
 /** Refuse what is waiting and what comes; control lcore. */
 void request_fini(void);
 

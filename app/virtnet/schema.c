@@ -50,7 +50,7 @@ param_json(const struct cmd_param *p)
 static json_t *
 cmd_json(const struct cmd *cmd)
 {
-	static const char *const reply[] = {"object", "devices", "text", "array", "raw"};
+	static const char *const reply[] = {"object", "devices", "text", "array", "plain", "raw"};
 	json_t *o = json_object(), *params = json_array(), *shape = json_array();
 
 	set_if(o, "name", cmd->name);
@@ -58,6 +58,9 @@ cmd_json(const struct cmd *cmd)
 	set_if(o, "endpoint", cmd->endpoint);
 	set_if(o, "reply", reply[cmd->reply]);
 	json_object_set_new(o, "timeout_ms", json_integer(cmd->timeout_ms));
+	if (cmd->flags & CMD_ASKS)
+		json_object_set_new(o, "asks", json_true());
+	set_if(o, "follow", cmd->follow);
 	for (const struct cmd_param *p = cmd->params; p->key != NULL; p++)
 		json_array_append_new(params, param_json(p));
 	json_object_set_new(o, "params", params);
@@ -71,6 +74,8 @@ cmd_json(const struct cmd *cmd)
 			snprintf(as, sizeof(as), "bits:%s", s->bits);
 			set_if(e, "as", as);
 		}
+		if (s->seconds)
+			set_if(e, "as", "seconds");
 		json_array_append_new(shape, e);
 	}
 	json_object_set_new(o, "shape", shape);

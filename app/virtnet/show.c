@@ -111,15 +111,15 @@ add_settings(json_t *o, const struct device *dev, const struct virtio_state *vs)
 	const bool up = (vs->config.status & VIRTIO_NET_S_LINK_UP) != 0;
 
 	add_str(o, "num_msix", "%u",
-		dev->conf.intx_only ? 0u : (unsigned int)dev->ctl->cfg.num_msix);
+		dev->conf.num_msix);
 	add_str(o, "num_queues", "%u", vs->num_queues);
 	add_str(o, "enabled_queues", "%u", enabled_queues(vs));
 	add_str(o, "max_queue_size", "%u", dev->conf.max_queue_size);
 	add_str(o, "msix_config_vector", "0x%X", vs->msix_config);
-	add_mac(o, "mac", dev->state->mac);
+	add_mac(o, "mac", dev->conf.mac.addr_bytes);
 	add_str(o, "link_status", "%d", up);
 	add_str(o, "max_queue_pairs", "%u", dev->conf.max_pairs);
-	add_str(o, "mtu", "%u", dev->state->mtu);
+	add_str(o, "mtu", "%u", dev->conf.mtu);
 	add_str(o, "speed", "%u", vs->config.speed);
 	add_str(o, "rss_max_key_size", "%u", vs->config.rss_max_key_size);
 	add_str(o, "supported_hash_types", "0x%x", vs->config.supported_hash_types);
@@ -198,6 +198,6 @@ show_queue(const struct device *dev, uint16_t queue, bool debug)
 	add_str(o, "rq_cq_period", "0");
 	add_str(o, "rq_cq_period_mode", "1");
 	if (debug && queue < dev->conf.max_pairs * 2)
-		add_int(o, "jumbo_mtu", dev->state->mtu > RTE_ETHER_MTU);
+		add_int(o, "jumbo_mtu", dev->conf.mtu > RTE_ETHER_MTU);
 	return o;
 }

@@ -69,8 +69,14 @@ topology_assign(const struct controller *c, uint32_t sf_num, struct topology_ids
 		for (ids->sf_num = TOPOLOGY_HOTPLUG_SF_FIRST; sf_used(c, ids->sf_num);)
 			ids->sf_num++;
 	snprintf(ids->vuid, sizeof(ids->vuid), "%sVNETS%uD0F0", c->cfg.serial, ids->slot + 1u);
-	snprintf(ids->bdf, sizeof(ids->bdf), "%02x:00.0", TOPOLOGY_HOTPLUG_BUS + ids->slot);
+	topology_bdf(ids->slot, ids->bdf);
 	return 0;
+}
+
+void
+topology_bdf(uint8_t slot, char buf[HOST_BDF_LEN])
+{
+	snprintf(buf, HOST_BDF_LEN, "%02x:00.0", TOPOLOGY_HOTPLUG_BUS + slot);
 }
 
 void

@@ -35,6 +35,9 @@ struct topology_ids {
 int topology_assign(const struct controller *c, uint32_t sf_num, struct topology_ids *ids,
 	char *text, size_t text_len);
 
+/** Address of the device at a switch port, as long as no host has told another. */
+void topology_bdf(uint8_t slot, char buf[HOST_BDF_LEN]);
+
 /** "en3f0pf0sf2000" */
 void topology_rep_name(uint32_t sf_num, char *buf, size_t len);
 

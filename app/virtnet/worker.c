@@ -5,6 +5,7 @@
 /* Worker lcores: adopting published lists, polling, going to sleep. */
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,10 +18,14 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
+#include "fence.h"
 #include "worker.h"
 
 /* Events taken per look; what is left over is found by the next. */
 #define WORKER_EVENTS 64
+
+/* Of the fence; the control lcore's is 0. */
+#define WORKER_FIRST_ENTRY 1
 
 /* A list as published. `item` is the worker's scratch: the sides that it polls now. */
 struct snapshot {
@@ -50,6 +55,7 @@ struct worker {
 
 	/* worker's own */
 	struct snapshot *snap __rte_cache_aligned;
+	struct ha_thread *alive; /* its entry in the keeper's fence */
 	uint64_t seen; /* seq of snap */
 	uint64_t idle_cycles, look_cycles;
 	uint64_t now, last_look;
@@ -60,6 +66,7 @@ struct workers {
 	struct grace *grace;
 	struct rte_rcu_qsbr *qsbr;
 	int fault_fd;
+	sem_t up; /* posted by each worker at its start */
 	unsigned int n;
 	struct worker worker[];
 };
@@ -146,7 +153,9 @@ look(struct worker *w, bool sleep)
 	if (sleep) {
 		w->sleeps++;
 		rte_rcu_qsbr_thread_offline(w->ws->qsbr, w->id);
+		ha_thread_sleeps(w->alive, true);
 		n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, -1);
+		ha_thread_sleeps(w->alive, false);
 		rte_rcu_qsbr_thread_online(w->ws->qsbr, w->id);
 	} else {
 		n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, 0);
@@ -168,6 +177,14 @@ signal_fault(struct worker *w, struct qpair *qp)
 		(void)eventfd_write(w->ws->fault_fd, 1);
 }
 
+/* Say what is about to be touched, for whoever finds the body. */
+static inline void
+drop_crumb(struct worker *w, const struct poll_item *it)
+{
+	ha_crumb_queue(w->alive, it->qp->handle, qpair_queue(it->qp, it->side),
+		it->qp->ring[it->side].used_idx);
+}
+
 /* One round over the active sides. Sides that become idle leave the list. */
 static void
 poll_round(struct worker *w)
@@ -175,11 +192,15 @@ poll_round(struct worker *w)
 	struct snapshot *s = w->snap;
 	unsigned int keep = 0;
 
+	ha_thread_beat(w->alive);
 	for (unsigned int i = 0; i < s->n_active; i++) {
 		const struct poll_item it = s->item[i];
-		const unsigned int moved = qpair_poll(it.qp, it.side);
-		const uint64_t now = rte_rdtsc();
+		unsigned int moved;
+		uint64_t now;
 
+		drop_crumb(w, &it);
+		moved = qpair_poll(it.qp, it.side);
+		now = rte_rdtsc();
 		if (moved > 0) {
 			w->busy_cycles += now - w->now;
 			w->packets += moved;
@@ -210,6 +231,10 @@ worker_main(void *arg)
 	struct worker *w = arg;
 	struct snapshot *s;
 
+	w->alive = fence_enter(w->id + WORKER_FIRST_ENTRY);
+	sem_post(&w->ws->up);
+	if (w->alive == NULL)
+		return -errno;
 	rte_rcu_qsbr_thread_online(w->ws->qsbr, w->id);
 	w->now = rte_rdtsc();
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
@@ -221,9 +246,11 @@ worker_main(void *arg)
 		else if (w->now - w->last_look > w->look_cycles)
 			look(w, false);
 		poll_round(w);
+		w->alive->crumb.kind = HA_CRUMB_NONE;
 		rte_rcu_qsbr_quiescent(w->ws->qsbr, w->id);
 	}
 	rte_rcu_qsbr_thread_offline(w->ws->qsbr, w->id);
+	fence_leave();
 	return 0;
 }
 
@@ -290,6 +317,7 @@ workers_create(struct grace *grace, unsigned int idle_us, int fault_fd)
 	ws->qsbr = grace_qsbr(grace);
 	ws->fault_fd = fault_fd;
 	ws->n = n;
+	sem_init(&ws->up, 0, 0);
 	RTE_LCORE_FOREACH_WORKER (lcore) {
 		if (ret == 0)
 			ret = worker_init(&ws->worker[i], ws, i, lcore, idle_us);
@@ -313,6 +341,12 @@ workers_start(struct workers *ws)
 		if (ret != 0)
 			return ret;
 	}
+	for (unsigned int i = 0; i < ws->n; i++)
+		while (sem_wait(&ws->up) < 0 && errno == EINTR)
+			;
+	for (unsigned int i = 0; i < ws->n; i++)
+		if (ws->worker[i].alive == NULL)
+			return -EBUSY;
 	return 0;
 }
 
@@ -335,6 +369,7 @@ workers_destroy(struct workers *ws)
 		close(w->epoll_fd);
 		close(w->wake_fd);
 	}
+	sem_destroy(&ws->up);
 	rte_free(ws);
 }
 

@@ -44,7 +44,10 @@ struct worker_stats {
  * @return NULL on failure, errno set
  */
 struct workers *workers_create(struct grace *grace, unsigned int idle_us, int fault_fd);
-/** Launch the lcores. @return 0; -errno */
+/**
+ * Launch the lcores and wait until each has entered the fence (fence.h), as entry 1 and so on.
+ * @return 0; -errno
+ */
 int workers_start(struct workers *ws);
 /** Stop the lcores and free everything; nothing may be published any more. */
 void workers_destroy(struct workers *ws);

@@ -26,6 +26,61 @@
 
 struct event_base;
 struct emu_ops;
+struct emu_door;
+
+/** Doorbells of a function: a range of one of its regions. */
+struct emu_notify {
+	uint32_t region;
+	uint32_t multiplier; /**< bytes between doorbells; 0: one for all, its value is the queue */
+	uint64_t offset;
+	uint64_t size; /**< bytes; 0: none */
+};
+
+/**
+ * The door: whoever owns the function's host-facing socket. It frames messages into the mailbox and
+ * sends what is left there as a reply. Either in this process (emu_ops.door_create()), or in the
+ * keeper (app/virtnet/keeper_door.c). What happens at the door is told by emu_ops.request() and so
+ * on, never from within one of these functions but for opened().
+ */
+struct emu_door_ops {
+	/**
+	 * Listen. `opened` is called exactly once, from within or later.
+	 * err: 0; -EADDRINUSE if somebody listens there; -ENAMETOOLONG; -errno
+	 */
+	void (*open)(struct emu_door *door, void (*opened)(void *ctx, int err), void *ctx);
+	/** End the connection, stop listening, free the door. No event follows. */
+	void (*close)(struct emu_door *door);
+	/** The mailbox holds a reply, or a request that has been ended without one. */
+	void (*reply)(struct emu_door *door);
+	/** emu_ops.disconnected() has been dealt with: let the next client in. */
+	void (*gone_done)(struct emu_door *door);
+	void (*set_notify)(struct emu_door *door, const struct emu_notify *notify);
+	/** Eventfd that a queue's doorbell signals, -1: none. Stays the caller's. */
+	void (*set_kick)(struct emu_door *door, uint16_t queue, int fd);
+	bool (*connected)(const struct emu_door *door);
+};
+
+/** Head of every door's own structure. */
+struct emu_door {
+	const struct emu_door_ops *ops;
+};
+
+struct emu_door_params {
+	const char *socket; /**< path to listen on */
+	mode_t mode;	    /**< of the socket */
+	struct event_base *base;
+	struct mailbox *mailbox;
+	uint16_t max_queues;
+	/** Hand on client memory on any file system; closing it may then block (platform.any_file).
+	 */
+	bool any_file;
+};
+
+/** Descriptors of the client that must outlive this process, by what they are for. */
+enum emu_keep {
+	EMU_KEEP_MSIX, /**< index: vector */
+	EMU_KEEP_INTX, /**< index 0 */
+};
 
 /** Head of every driver's own structure. */
 struct emu {
@@ -47,38 +102,75 @@ struct emu_upcalls {
 	int (*disconnected)(void *ctx);
 	/** Close a descriptor once no worker can be writing to it. */
 	void (*retire_fd)(void *ctx, int fd);
+	/**
+	 * A descriptor is in use from now on, or (-1) `count` of them are not any more: for whoever
+	 * must be able to hand them to a successor. Called before the request that brought it is
+	 * answered. fd stays the caller's.
+	 */
+	void (*keep)(void *ctx, enum emu_keep kind, unsigned int index, unsigned int count, int fd);
 };
 
 struct emu_params {
-	const char *socket; /**< path to listen on */
-	mode_t mode;	    /**< of the socket */
-	struct event_base *base;
+	struct emu_door *door; /**< the owner's; not open yet, or (fresh == false) perhaps open */
 	struct pci_fn_state *pci;
 	struct mailbox *mailbox;
 	bool fresh; /**< false: take up pci and mailbox as they are */
 	struct virtio_dev *vdev;
 	uint16_t msix_vectors; /**< 0: INTx only */
 	uint64_t serial;
-	/** Hand on client memory on any file system; closing it may then block (platform.any_file).
-	 */
-	bool any_file;
 	const struct emu_upcalls *up;
 	void *ctx;
 };
 
 struct emu_ops {
 	const char *name;
-	/** @return 0; -EADDRINUSE if somebody listens on the socket; -ENAMETOOLONG; -errno */
+	/**
+	 * A door in this process, for a function that emu_create() makes next.
+	 *
+	 * @param emu  where the function will be found when something happens at the door; NULL
+	 *         there: too early or too late, the event is dropped
+	 */
+	int (*door_create)(
+		const struct emu_door_params *params, struct emu **emu, struct emu_door **out);
+	/** The function behind the door. Sets the door's doorbells. @return 0; -errno */
 	int (*create)(const struct emu_params *params, struct emu **out);
-	/** Disconnects and removes the socket. No worker may use the function any more; no upcall
-	 * follows. */
+	/**
+	 * No worker may use the function any more; no upcall follows. State block and door stay as
+	 * they are: a request that stands is still to be handled, by a successor or by nobody.
+	 */
 	void (*destroy)(struct emu *emu);
+	/**
+	 * Something happened at the door.
+	 * @param fds  of the request, MAILBOX_FDS_MAX entries (-1: none); those that are wanted are
+	 *         taken by writing -1, the caller closes the others
+	 */
+	void (*request)(struct emu *emu, int *fds);
+	void (*connected)(struct emu *emu);
+	/** Ends with emu_door_ops.gone_done(). */
+	void (*disconnected)(struct emu *emu);
+	/**
+	 * Refuse the request that stands without looking at it (it crashed a predecessor).
+	 */
+	void (*refuse)(struct emu *emu);
+	/** Take up a descriptor that a predecessor had kept (emu_upcalls.keep()); fd is taken. */
+	int (*adopt_fd)(struct emu *emu, enum emu_keep kind, unsigned int index, int fd);
+	/**
+	 * Everything has been taken up: make good what may have been lost between a predecessor's
+	 * last stores and its signals (interrupts are raised once too often rather than not). After
+	 * the owner can be reached by the function's virtio operations, before a request that
+	 * stands is handled.
+	 */
+	void (*adopted)(struct emu *emu);
+	/** A request or disconnect is being carried out (-EINPROGRESS). */
+	bool (*busy)(const struct emu *emu);
 	/** Finish the upcall or virtio operation that answered -EINPROGRESS. */
 	void (*op_done)(struct emu *emu, int err);
 	/** Descriptor to be written when the driver kicks a queue, -1 for none. Stays the caller's.
 	 */
 	void (*set_kick)(struct emu *emu, uint16_t queue, int fd);
-	bool (*connected)(const struct emu *emu);
+	bool (*is_connected)(const struct emu *emu);
+	/** The function may do DMA (bus mastering), for an adopted one: no upcall tells. */
+	bool (*dma_enabled)(const struct emu *emu);
 	bool (*msix_enabled)(const struct emu *emu);
 	/** Any thread. */
 	void (*irq_msix)(struct emu *emu, uint16_t vector);

@@ -66,6 +66,12 @@ struct host_reply {
 	char bdf[HOST_BDF_LEN];
 	/** a sentence without control characters when result is not HOST_OK */
 	char err[HOST_ERR_LEN];
+	/**
+	 * plug: the host had the function already, and nothing was done to it. With a process
+	 * before this one that plugged it in and died, all is well; without, its host is connected
+	 * to something that is gone.
+	 */
+	bool was_in;
 };
 
 typedef void (*host_done_t)(void *arg, const struct host_reply *reply);
@@ -79,11 +85,13 @@ struct host_ops {
 	void (*destroy)(struct host *host);
 	/**
 	 * Plug a function in. `done` is called exactly once, later. The strings are copied. HOST_OK
-	 * as soon as the host is known to have the function, with or without its address.
+	 * as soon as the host is known to have the function, with or without its address; also if
+	 * it has had it before (struct host_reply.was_in).
 	 */
 	void (*plug)(struct host *host, const struct host_plug *plug, host_done_t done, void *arg);
 	/**
-	 * Ask the host to let go of the function and wait for it.
+	 * Ask the host to let go of the function and wait for it. HOST_OK if it does not have it
+	 * (any more). May be asked again for a function that is on its way out.
 	 * @param force  also when the host is known to crash on it
 	 */
 	void (*unplug)(struct host *host, const struct host_plug *plug, bool force,

@@ -72,6 +72,14 @@ struct sf_queue_stats {
 	uint64_t tx_errors;  /**< frames refused */
 };
 
+/** What an SF was when its process ended, for adopt(). */
+struct sf_state {
+	uint16_t pairs; /**< that carried packets */
+	bool rx_csum;
+	bool link_up;
+	int32_t rep_ifindex;
+};
+
 struct sf_ops {
 	const char *name;
 	/**
@@ -79,8 +87,39 @@ struct sf_ops {
 	 * @return 0; -EEXIST representor name in use; -EINVAL bad args; -errno. err gets a sentence
 	 */
 	int (*create)(const struct sf_params *params, struct sf **out, char *err, size_t err_len);
-	/** helper. Removes the representor. */
+	/**
+	 * helper. Removes the representor - as soon as nobody else holds its descriptors
+	 * (descriptor()).
+	 */
 	void (*destroy)(struct sf *sf);
+	/**
+	 * Control lcore, must not block. The descriptor that keeps part `index` (0..max_pairs - 1)
+	 * of the SF alive, for somebody else to hold while this process comes and goes. It stays
+	 * the SF's. -1: none there (now). NULL: the driver has no such descriptors; its SFs are
+	 * created anew.
+	 */
+	int (*descriptor)(struct sf *sf, unsigned int index);
+	/**
+	 * Control lcore, must not block (no netlink, no ioctl of the TAP: both wait for the
+	 * kernel's lock). Take up an SF that another process has left, by its descriptors: as if
+	 * create() and set_queues() had been called.
+	 *
+	 * The other process may have died within set_queues(): the next set_queues() of the adopted
+	 * SF puts right what it left half done, so call it soon, also with the number that is in
+	 * force. Frames in flight keep in the descriptors' queues.
+	 *
+	 * @param params  mtu: as last set; max_pairs and args as at create()
+	 * @param fds  params->max_pairs entries as descriptor() gave them, -1: none; taken. NULL if
+	 *             the driver has no descriptor()
+	 * @return 0; -EINVAL; -ENOMEM; err gets a sentence, nothing was taken
+	 */
+	int (*adopt)(const struct sf_params *params, const struct sf_state *state, const int *fds,
+		struct sf **out, char *err, size_t err_len);
+	/**
+	 * helper. Let go of an SF that another process takes over: frees what is this process's,
+	 * changes nothing outside. NULL if there is no adopt().
+	 */
+	void (*release)(struct sf *sf);
 	/**
 	 * helper. Number of pairs that carry packets, 0..max_pairs. 0: no driver, the representor
 	 * loses its carrier and whatever was queued is dropped. Growing attaches queues first;

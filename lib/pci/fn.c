@@ -203,7 +203,9 @@ pci_fn_create(struct pci_fn_state *state, const struct pci_fn_params *params, bo
 	if (fresh) {
 		memset(state->cfg, 0, sizeof(state->cfg));
 		state->intx_level = 0;
+		state->intx_masked = 0;
 		state->flr_count = 0;
+		memset(state->msix_pending, 0, params->msix_vectors);
 		pci_msix_reset(fn);
 	}
 	rc = header_define(fn);
@@ -229,7 +231,7 @@ pci_fn_set_irqs(struct pci_fn *fn, struct pci_irqs *irqs)
 	fn->irqs = irqs;
 	if (irqs == NULL)
 		return;
-	pci_irqs_use_level(irqs, &fn->state->intx_level);
+	pci_irqs_use_state(irqs, fn->state);
 	pci_irqs_intx_disable(
 		irqs, (pci_cfg_get16(fn, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE) != 0);
 }
@@ -355,13 +357,18 @@ write_bytes(struct pci_fn *fn, uint32_t off, const uint8_t *b, uint32_t len)
 	}
 }
 
-/* A state that the function does not have is not entered (PCI PM 1.2, 3.2.4). */
+/*
+ * A state that the function does not have is not entered (PCI PM 1.2, 3.2.4). A process may have
+ * died before it had seen to that: then there is no state to go back to but D0.
+ */
 static void
 power_state_check(struct pci_fn *fn, unsigned int old)
 {
 	uint16_t off = fn->pm_off + PCI_PM_CTRL;
 	unsigned int new = pci_fn_power_state(fn);
 
+	if (old == 1 || old == 2)
+		old = 0;
 	if (new == 1 || new == 2)
 		pci_cfg_put8(fn, off,
 			(uint8_t)((pci_cfg_get8(fn, off) & ~PCI_PM_CTRL_STATE_MASK) | old));

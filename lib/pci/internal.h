@@ -86,7 +86,8 @@ void pci_msix_reset(struct pci_fn *fn);
 bool pci_signal(int fd);
 
 /* irq.c */
-void pci_irqs_use_level(struct pci_irqs *irqs, uint32_t *level);
+/** Keep what outlives the process in a function's state. */
+void pci_irqs_use_state(struct pci_irqs *irqs, struct pci_fn_state *state);
 void pci_irqs_intx_disable(struct pci_irqs *irqs, bool disable);
 
 /*

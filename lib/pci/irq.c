@@ -31,6 +31,12 @@
  *
  * INTx works the same way with its level in the place of the flag. Nobody clears the level but its
  * owner.
+ *
+ * Flags, level and mask live in the function's state and outlive the process; descriptors and what
+ * COMMAND says are found again. A process that dies between A1 and A2 leaves the flag set, one that
+ * dies between R3 and R4 leaves nothing: so whoever takes over raises once everything that the
+ * dead one may have been about to raise (its user's part) and signals what is pending
+ * (pci_irqs_resignal()).
  */
 
 #include <errno.h>
@@ -47,17 +53,19 @@
 /* One to a cache line: neighbours are raised by different workers, each counting. */
 struct irq_slot {
 	int fd;
-	uint32_t pending;
 	uint64_t count;
 } __attribute__((aligned(CACHE_LINE)));
 
 struct pci_irqs {
 	pci_irq_retire_t retire;
 	void *ctx;
-	uint32_t *level; /* of INTx; in the function's state once connected */
+	/* In the function's state once connected, before that at the end of this structure. */
+	uint32_t *level;  /* of INTx */
+	uint32_t *masked; /* INTx, by the client, until it unmasks */
+	uint8_t *pending; /* by vector */
 	uint32_t own_level;
+	uint32_t own_masked;
 	uint32_t intx_disabled; /* COMMAND.INTx Disable */
-	uint32_t intx_masked;	/* by the client, until it unmasks */
 	uint16_t n_msix;
 	struct irq_slot intx;
 	struct irq_slot msix[];
@@ -67,7 +75,8 @@ int
 pci_irqs_create(uint16_t msix_vectors, pci_irq_retire_t retire, void *ctx, struct pci_irqs **out)
 {
 	struct pci_irqs *irqs;
-	size_t size = sizeof(*irqs) + msix_vectors * sizeof(irqs->msix[0]);
+	const size_t slots = sizeof(*irqs) + msix_vectors * sizeof(irqs->msix[0]);
+	const size_t size = slots + (msix_vectors + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 
 	if (msix_vectors > PCI_MSIX_MAX)
 		return -EINVAL;
@@ -78,6 +87,8 @@ pci_irqs_create(uint16_t msix_vectors, pci_irq_retire_t retire, void *ctx, struc
 	irqs->retire = retire;
 	irqs->ctx = ctx;
 	irqs->level = &irqs->own_level;
+	irqs->masked = &irqs->own_masked;
+	irqs->pending = (uint8_t *)irqs + slots;
 	irqs->n_msix = msix_vectors;
 	irqs->intx.fd = -1;
 	for (uint16_t i = 0; i < msix_vectors; i++)
@@ -121,7 +132,7 @@ pci_irq_msix(struct pci_irqs *irqs, uint16_t vector)
 		if (__atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST) == fd)
 			return;
 	}
-	__atomic_store_n(&slot->pending, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&irqs->pending[vector], 1, __ATOMIC_SEQ_CST);
 	fd = __atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST);
 	if (fd >= 0)
 		slot_signal(slot, fd);
@@ -135,7 +146,7 @@ intx_signal(struct pci_irqs *irqs)
 
 	if (__atomic_load_n(irqs->level, __ATOMIC_SEQ_CST) == 0 ||
 		__atomic_load_n(&irqs->intx_disabled, __ATOMIC_SEQ_CST) != 0 ||
-		__atomic_load_n(&irqs->intx_masked, __ATOMIC_SEQ_CST) != 0)
+		__atomic_load_n(irqs->masked, __ATOMIC_SEQ_CST) != 0)
 		return;
 	fd = __atomic_load_n(&irqs->intx.fd, __ATOMIC_SEQ_CST);
 	if (fd >= 0)
@@ -154,13 +165,13 @@ pci_irq_intx(struct pci_irqs *irqs, bool level)
 void
 pci_irqs_intx_mask(struct pci_irqs *irqs)
 {
-	__atomic_store_n(&irqs->intx_masked, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(irqs->masked, 1, __ATOMIC_SEQ_CST);
 }
 
 void
 pci_irqs_intx_unmask(struct pci_irqs *irqs)
 {
-	__atomic_store_n(&irqs->intx_masked, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(irqs->masked, 0, __ATOMIC_SEQ_CST);
 	intx_signal(irqs);
 }
 
@@ -183,9 +194,11 @@ pci_irqs_intx_disable(struct pci_irqs *irqs, bool disable)
 }
 
 void
-pci_irqs_use_level(struct pci_irqs *irqs, uint32_t *level)
+pci_irqs_use_state(struct pci_irqs *irqs, struct pci_fn_state *state)
 {
-	irqs->level = level;
+	irqs->level = &state->intx_level;
+	irqs->masked = &state->intx_masked;
+	irqs->pending = state->msix_pending;
 }
 
 static void
@@ -237,6 +250,14 @@ eventfd_prepare(int fd)
 	return 0;
 }
 
+/* Signal what is pending for a descriptor that has just been attached. */
+static void
+slot_deliver(struct pci_irqs *irqs, unsigned int vector, int fd)
+{
+	if (__atomic_exchange_n(&irqs->pending[vector], 0, __ATOMIC_SEQ_CST) != 0)
+		slot_signal(&irqs->msix[vector], fd);
+}
+
 int
 pci_irqs_set_msix(struct pci_irqs *irqs, unsigned int start, unsigned int count, const int *fds)
 {
@@ -250,8 +271,8 @@ pci_irqs_set_msix(struct pci_irqs *irqs, unsigned int start, unsigned int count,
 		int fd = fds != NULL && fds[i] >= 0 ? fds[i] : -1;
 		int old = __atomic_exchange_n(&slot->fd, fd, __ATOMIC_SEQ_CST);
 
-		if (fd >= 0 && __atomic_exchange_n(&slot->pending, 0, __ATOMIC_SEQ_CST) != 0)
-			slot_signal(slot, fd);
+		if (fd >= 0)
+			slot_deliver(irqs, start + i, fd);
 		if (old != fd)
 			slot_retire(irqs, old);
 	}
@@ -267,13 +288,50 @@ pci_irqs_set_intx(struct pci_irqs *irqs, int fd)
 		return -EINVAL;
 	if (fd < 0) {
 		fd = -1;
-		__atomic_store_n(&irqs->intx_masked, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(irqs->masked, 0, __ATOMIC_SEQ_CST);
 	}
 	old = __atomic_exchange_n(&irqs->intx.fd, fd, __ATOMIC_SEQ_CST);
 	intx_signal(irqs);
 	if (old != fd)
 		slot_retire(irqs, old);
 	return 0;
+}
+
+static int
+slot_adopt(struct pci_irqs *irqs, struct irq_slot *slot, int fd)
+{
+	int old;
+
+	if (fd < 0 || eventfd_prepare(fd) < 0)
+		return -EINVAL;
+	old = __atomic_exchange_n(&slot->fd, fd, __ATOMIC_SEQ_CST);
+	if (old != fd)
+		slot_retire(irqs, old);
+	return 0;
+}
+
+int
+pci_irqs_adopt_msix(struct pci_irqs *irqs, unsigned int vector, int fd)
+{
+	return vector < irqs->n_msix ? slot_adopt(irqs, &irqs->msix[vector], fd) : -EINVAL;
+}
+
+int
+pci_irqs_adopt_intx(struct pci_irqs *irqs, int fd)
+{
+	return slot_adopt(irqs, &irqs->intx, fd);
+}
+
+void
+pci_irqs_resignal(struct pci_irqs *irqs)
+{
+	for (uint16_t i = 0; i < irqs->n_msix; i++) {
+		const int fd = __atomic_load_n(&irqs->msix[i].fd, __ATOMIC_SEQ_CST);
+
+		if (fd >= 0)
+			slot_deliver(irqs, i, fd);
+	}
+	intx_signal(irqs);
 }
 
 bool
@@ -284,7 +342,7 @@ pci_irqs_msix_pending(const struct pci_irqs *irqs, uint16_t vector)
 	 * counts.
 	 */
 	return vector < irqs->n_msix &&
-	       __atomic_load_n(&irqs->msix[vector].pending, __ATOMIC_RELAXED) != 0 &&
+	       __atomic_load_n(&irqs->pending[vector], __ATOMIC_RELAXED) != 0 &&
 	       __atomic_load_n(&irqs->msix[vector].fd, __ATOMIC_RELAXED) < 0;
 }
 
@@ -294,7 +352,7 @@ pci_irqs_clear(struct pci_irqs *irqs)
 	pci_irqs_set_intx(irqs, -1);
 	pci_irqs_set_msix(irqs, 0, irqs->n_msix, NULL);
 	for (uint16_t i = 0; i < irqs->n_msix; i++)
-		__atomic_store_n(&irqs->msix[i].pending, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&irqs->pending[i], 0, __ATOMIC_RELAXED);
 }
 
 uint64_t

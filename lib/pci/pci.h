@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define PCI_CFG_SIZE	   4096u
-#define PCI_FN_VERSION	   1
+#define PCI_FN_VERSION	   2
 #define PCI_NUM_BARS	   6u
 #define PCI_MSIX_MAX	   2048u /**< PCI 3.0, 6.8.2 */
 #define PCI_MSIX_NO_VECTOR 0xffffu
@@ -32,8 +32,12 @@ struct pci_fn_state {
 	uint8_t cfg[PCI_CFG_SIZE];
 	uint32_t intx_level; /**< 1: INTx is asserted (before COMMAND.INTx Disable); atomic */
 	uint32_t flr_count;
+	uint32_t intx_masked; /**< 1: by the client, until it unmasks; atomic */
+	uint32_t reserved;
 	/** Room for the largest table; pages of vectors that a function lacks are never touched. */
 	uint8_t msix_table[PCI_MSIX_MAX * PCI_MSIX_ENTRY];
+	/** 1: raised while no eventfd was attached, or perhaps so; a byte per vector, atomic */
+	uint8_t msix_pending[PCI_MSIX_MAX];
 };
 
 struct pci_bar {
@@ -80,8 +84,9 @@ int pci_fn_create(struct pci_fn_state *state, const struct pci_fn_params *params
 void pci_fn_destroy(struct pci_fn *fn);
 
 /**
- * Connect the function's registers with its interrupts: STATUS.Interrupt shows the INTx level
- * (which then lives in the state), COMMAND.INTx Disable gates it, the PBA shows what is pending.
+ * Connect the function's registers with its interrupts: STATUS.Interrupt shows the INTx level,
+ * COMMAND.INTx Disable gates it, the PBA shows what is pending. Level, mask and what is pending
+ * live in the state from now on: with a state that was taken up they are what they were.
  * Once, before anybody raises. `irqs` must not be used any more when the state goes away; with irqs
  * == NULL the connection ends.
  */
@@ -177,6 +182,17 @@ int pci_irqs_set_msix(
 	struct pci_irqs *irqs, unsigned int start, unsigned int count, const int *fds);
 /** The same for INTx. Detaching takes a mask away. */
 int pci_irqs_set_intx(struct pci_irqs *irqs, int fd);
+/**
+ * Attach eventfds that a predecessor had attached: nothing else changes, nothing is signalled.
+ * @return 0; -EINVAL as above (then it was not taken)
+ */
+int pci_irqs_adopt_msix(struct pci_irqs *irqs, unsigned int vector, int fd);
+int pci_irqs_adopt_intx(struct pci_irqs *irqs, int fd);
+/**
+ * After adoption: signal what is pending, and INTx if it is asserted and not masked. What a
+ * predecessor had raised and died before it signalled it is its user's to raise again.
+ */
+void pci_irqs_resignal(struct pci_irqs *irqs);
 /** Nothing is signalled until pci_irqs_intx_unmask() (VFIO mask). */
 void pci_irqs_intx_mask(struct pci_irqs *irqs);
 /** Host finished with the INTx it got (VFIO unmask): signal again if the line is still asserted. */

@@ -287,3 +287,22 @@ state_block_section_version(const struct state_block *blk, enum state_section_id
 
 	return s == NULL ? 0 : s->version;
 }
+
+unsigned int
+state_block_describe(const struct state_block *blk, struct state_section_desc *desc)
+{
+	for (uint32_t i = 0; i < blk->hdr.n_sections; i++) {
+		desc[i].id = blk->hdr.sections[i].id;
+		desc[i].version = blk->hdr.sections[i].version;
+		desc[i].size = blk->hdr.sections[i].size;
+	}
+	return blk->hdr.n_sections;
+}
+
+uint64_t
+state_block_section_offset(const struct state_block *blk, enum state_section_id id)
+{
+	const struct state_section *s = section_find(&blk->hdr, (uint16_t)id);
+
+	return s == NULL ? 0 : s->offset;
+}

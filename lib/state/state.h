@@ -34,6 +34,7 @@ enum state_section_id {
 	STATE_SEC_RINGS = 4,   /**< array of struct ring_record, one per virtqueue */
 	STATE_SEC_MAILBOX = 5, /**< struct mailbox */
 	STATE_SEC_DMA = 6,     /**< IOVA ranges of the client */
+	STATE_SEC_IDENT = 7,   /**< second copy of what does not change of the first section */
 };
 
 struct state_section_desc {
@@ -85,5 +86,16 @@ void *state_block_section(
 
 /** Version of a section as stored, 0 when absent. */
 uint16_t state_block_section_version(const struct state_block *blk, enum state_section_id id);
+
+/**
+ * All sections, in their order in the block.
+ *
+ * @param desc  room for STATE_MAX_SECTIONS
+ * @return number
+ */
+unsigned int state_block_describe(const struct state_block *blk, struct state_section_desc *desc);
+
+/** Where a section begins in the memfd, 0 when absent. */
+uint64_t state_block_section_offset(const struct state_block *blk, enum state_section_id id);
 
 #endif /* STATE_STATE_H */

@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "device_impl.h"
+#include "state/fault_point.h"
 
 /* Errors above are no errno. */
 #define DEVICE_ERRNO_MAX 4095
@@ -43,8 +43,8 @@ device_take_fd(struct vfio_user_device *dev, unsigned int i)
 
 	if (i >= dev->mb->nfds || i >= MAILBOX_FDS_MAX)
 		return -1;
-	fd = dev->mb->fds[i];
-	dev->mb->fds[i] = -1;
+	fd = dev->req_fds[i];
+	dev->req_fds[i] = -1;
 	return fd;
 }
 
@@ -54,25 +54,19 @@ request_stands(const struct vfio_user_device *dev)
 	return atomic_load_explicit(&dev->mb->state, memory_order_acquire) == MAILBOX_REQUEST;
 }
 
-/* Descriptors that no operation has taken go, then the reply stands. */
 static void
 reply_store(struct vfio_user_device *dev, int err)
 {
 	struct mailbox *mb = dev->mb;
 	struct vfio_user_header hdr;
 
-	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++) {
-		int fd = device_take_fd(dev, i);
-
-		if (fd >= 0)
-			close(fd);
-	}
 	if (err > 0 || err < -DEVICE_ERRNO_MAX)
 		err = -EIO;
 	hdr = vfio_user_reply_to(&dev->req, dev->reply_len, err);
 	memcpy(mb->reply_header, &hdr, sizeof(hdr));
 	mb->reply_len = hdr.size - VFIO_USER_HEADER_SIZE;
 	dev->pending = false;
+	FAULT_POINT("emu.request.stored");
 	atomic_store_explicit(&mb->state, MAILBOX_REPLY, memory_order_release);
 }
 
@@ -99,7 +93,7 @@ request_run(struct vfio_user_device *dev)
 }
 
 bool
-vfio_user_device_handle(struct vfio_user_device *dev)
+vfio_user_device_handle(struct vfio_user_device *dev, int *fds)
 {
 	int ret;
 
@@ -108,7 +102,9 @@ vfio_user_device_handle(struct vfio_user_device *dev)
 	memcpy(&dev->req, dev->mb->header, sizeof(dev->req));
 	dev->reply_len = 0;
 	dev->multi_done = 0;
+	dev->req_fds = fds;
 	ret = request_run(dev);
+	dev->req_fds = NULL;
 	if (ret == -EINPROGRESS) {
 		dev->pending = true;
 		return false;
@@ -153,6 +149,17 @@ vfio_user_device_reset_connection(struct vfio_user_device *dev)
 	dev->reply_len = 0;
 	dev->mb->reply_wanted = 0;
 	reply_store(dev, -ECONNRESET);
+}
+
+bool
+vfio_user_device_refuse(struct vfio_user_device *dev, int err)
+{
+	if (dev->pending || !request_stands(dev))
+		return false;
+	memcpy(&dev->req, dev->mb->header, sizeof(dev->req));
+	dev->reply_len = 0;
+	reply_store(dev, err);
+	return true;
 }
 
 bool

@@ -22,6 +22,7 @@ struct vfio_user_device {
 	uint32_t reply_len;	     /* body, if the command succeeds */
 	bool pending;
 	uint64_t multi_done;	    /* REGION_WRITE_MULTI: writes carried out */
+	int *req_fds;		    /* the request's, while it is being handled */
 	int fds[VFIO_USER_FDS_MAX]; /* on their way to an operation */
 };
 
@@ -50,7 +51,7 @@ int device_write_multi_go_on(struct vfio_user_device *dev);
 /** Number of writes that the reply tells about. */
 int device_write_multi_end(struct vfio_user_device *dev, int err);
 
-/** Descriptor i of the request, owned by the caller from now on; -1 if there is none. */
+/** Descriptor i of the request, owned by whoever asked from now on; -1 if there is none. */
 int device_take_fd(struct vfio_user_device *dev, unsigned int i);
 
 #endif /* VFIO_USER_DEVICE_IMPL_H */

@@ -43,12 +43,12 @@ front_log(const struct vfio_user_front *front, int level, const char *fmt, ...)
 bool
 front_busy(const struct vfio_user_front *front)
 {
-	return front->tx.active || vfio_user_closer_full(front->closer) ||
+	return front->tx.active || front->gone || vfio_user_closer_full(front->closer) ||
 	       atomic_load_explicit(&front->mailbox->state, memory_order_acquire) != MAILBOX_EMPTY;
 }
 
-static void
-connection_events_free(struct vfio_user_front *front)
+void
+front_events_destroy(struct vfio_user_front *front)
 {
 	struct event **ev[] = {&front->read_ev, &front->write_ev, &front->watch_ev};
 
@@ -59,17 +59,34 @@ connection_events_free(struct vfio_user_front *front)
 	}
 }
 
-/* Close everything of the connection; the mailbox is left alone. */
+/* Nothing is on its way in or out. */
+static void
+front_forget_position(struct vfio_user_front *front)
+{
+	struct mailbox_stream *st = &front->mailbox->stream;
+
+	front_note(&st->rx_call, 0);
+	front_note(&st->tx_call, 0);
+	front_note(&st->rx_got, 0);
+	front_note(&st->rx_skip, 0);
+	front_note(&st->rx_nfds, 0);
+	front_note(&st->tx_active, 0);
+}
+
+/* Close everything of the connection; what stands in the mailbox is left alone. */
 static void
 connection_close(struct vfio_user_front *front)
 {
-	connection_events_free(front);
+	front_events_destroy(front);
 	vfio_user_discard_socket(front->closer, front->fd);
 	front->fd = -1;
 	vfio_user_fds_close(&front->rx.fds);
 	memset(&front->rx, 0, sizeof(front->rx));
 	front->tx.active = false;
 	front->tx_mailbox = false;
+	front->resuming = false;
+	front->broken = NULL;
+	front_forget_position(front);
 }
 
 void
@@ -77,7 +94,8 @@ front_drop(struct vfio_user_front *front, int level, const char *why)
 {
 	connection_close(front);
 	front_log(front, level, "%s", why);
-	if (front->ops->disconnected != NULL)
+	front->gone = front->ops->disconnected != NULL;
+	if (front->gone)
 		front->ops->disconnected(front->ctx);
 	/*
 	 * A reply that was not sent, or that the owner has just left for a request without a
@@ -129,24 +147,36 @@ front_rearm(struct vfio_user_front *front)
 	} else {
 		event_del(front->watch_ev);
 		event_add(front->read_ev, NULL);
+		/* What a predecessor has read does not make the socket readable. */
+		if (front->resuming)
+			event_active(front->read_ev, EV_READ, 0);
 	}
+}
+
+bool
+front_events_create(struct vfio_user_front *front, int fd)
+{
+	front->read_ev = event_new(front->base, fd, EV_READ | EV_PERSIST, on_read, front);
+	front->write_ev = event_new(front->base, fd, EV_WRITE, on_write, front);
+	front->watch_ev = event_new(front->base, -1, 0, on_watch, front);
+	if (front->read_ev != NULL && front->write_ev != NULL && front->watch_ev != NULL)
+		return true;
+	front_events_destroy(front);
+	return false;
 }
 
 void
 front_attach(struct vfio_user_front *front, int fd)
 {
-	front->read_ev = event_new(front->base, fd, EV_READ | EV_PERSIST, on_read, front);
-	front->write_ev = event_new(front->base, fd, EV_WRITE, on_write, front);
-	front->watch_ev = event_new(front->base, -1, 0, on_watch, front);
-	if (front->read_ev == NULL || front->write_ev == NULL || front->watch_ev == NULL) {
+	if (!front_events_create(front, fd)) {
 		front_log(front, LOG_ERR, "no memory for a connection");
-		connection_events_free(front);
 		vfio_user_discard_socket(front->closer, fd);
 		return;
 	}
 	front->rx.fds.closer = front->closer;
 	front->fd = fd;
 	front->connection++;
+	front_note(&front->mailbox->stream.connection, front->connection);
 	front->stats.connections++;
 	front_log(front, LOG_INFO, "client has connected");
 	if (front->ops->connected != NULL)
@@ -157,6 +187,8 @@ front_attach(struct vfio_user_front *front, int fd)
 static int
 front_init(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
 {
+	int ret;
+
 	if (conf->max_queues > 0) {
 		front->kicks = malloc(conf->max_queues * sizeof(*front->kicks));
 		if (front->kicks == NULL)
@@ -173,8 +205,13 @@ front_init(struct vfio_user_front *front, const struct vfio_user_front_conf *con
 	front->mailbox = conf->mailbox;
 	front->ops = conf->ops;
 	front->ctx = conf->ctx;
+	if (conf->adopt)
+		return front_adopt(front, conf);
 	front->connection = conf->mailbox->connection;
-	return front_listen(front, conf);
+	ret = front_listen(front, conf);
+	if (ret == 0)
+		front_forget_position(front);
+	return ret;
 }
 
 int
@@ -192,6 +229,8 @@ vfio_user_front_create(const struct vfio_user_front_conf *conf, struct vfio_user
 		return -ENOMEM;
 	front->fd = -1;
 	front->listen_fd = -1;
+	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
+		front->req_fds[i] = -1;
 	ret = front_init(front, conf);
 	if (ret < 0) {
 		vfio_user_front_destroy(front);
@@ -209,6 +248,9 @@ vfio_user_front_destroy(struct vfio_user_front *front)
 	if (front->fd >= 0)
 		connection_close(front);
 	front_unlisten(front);
+	if (front->adopt_ev != NULL)
+		event_free(front->adopt_ev);
+	vfio_user_discard(front->closer, front->req_fds, MAILBOX_FDS_MAX);
 	vfio_user_closer_release(front->closer);
 	free(front->kicks);
 	free(front);
@@ -219,6 +261,34 @@ vfio_user_front_disconnect(struct vfio_user_front *front)
 {
 	if (front->fd >= 0)
 		front_drop(front, LOG_INFO, "disconnected by the device");
+}
+
+void
+vfio_user_front_gone_done(struct vfio_user_front *front)
+{
+	front->gone = false;
+	front_listen_on(front);
+	vfio_user_front_reply(front);
+	if (!front->in_rx)
+		front_rearm(front);
+}
+
+int *
+vfio_user_front_request_fds(struct vfio_user_front *front)
+{
+	return front->req_fds;
+}
+
+int
+vfio_user_front_listen_fd(const struct vfio_user_front *front)
+{
+	return front->listen_fd;
+}
+
+int
+vfio_user_front_conn_fd(const struct vfio_user_front *front)
+{
+	return front->fd;
 }
 
 bool

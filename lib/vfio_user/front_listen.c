@@ -5,6 +5,7 @@
 /* The front's listening socket: its file, and clients that come while there is one. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,8 +94,6 @@ newcomer(struct vfio_user_front *front, int fd)
 
 	/* An urgent byte is a byte: the kernel must not throw it, and what came with it, away. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	if (front->fd >= 0 && client_is_gone(front->fd))
-		front_drop(front, LOG_INFO, "client has gone");
 	if (front->fd >= 0) {
 		front_surplus_add(front, fd);
 		return;
@@ -123,6 +122,13 @@ on_listen(evutil_socket_t listen_fd, short what, void *arg)
 			listen_pause(front);
 			return;
 		}
+		if (front->fd >= 0 && client_is_gone(front->fd))
+			front_drop(front, LOG_INFO, "client has gone");
+		if (front->gone) {
+			/* The next one waits in the backlog for front_listen_on(). */
+			event_del(front->listen_ev);
+			return;
+		}
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
@@ -147,24 +153,25 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 	event_add(front->listen_ev, NULL);
 }
 
-int
-front_listen(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+void
+front_listen_on(struct vfio_user_front *front)
 {
-	int ret;
+	event_add(front->listen_ev, NULL);
+}
 
-	if (strlen(conf->path) >= sizeof(front->addr.sun_path))
+static int
+address_set(struct vfio_user_front *front, const char *path)
+{
+	if (strlen(path) >= sizeof(front->addr.sun_path))
 		return -ENAMETOOLONG;
 	front->addr.sun_family = AF_UNIX;
-	strcpy(front->addr.sun_path, conf->path);
-	ret = path_claim(&front->addr);
-	if (ret < 0)
-		return ret;
-	front->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (front->listen_fd < 0)
-		return -errno;
-	ret = socket_publish(front, conf);
-	if (ret < 0)
-		return ret;
+	strcpy(front->addr.sun_path, path);
+	return 0;
+}
+
+static int
+listen_events_create(struct vfio_user_front *front)
+{
 	front->listen_ev =
 		event_new(front->base, front->listen_fd, EV_READ | EV_PERSIST, on_listen, front);
 	front->retry_ev = event_new(front->base, -1, 0, on_retry, front);
@@ -172,6 +179,61 @@ front_listen(struct vfio_user_front *front, const struct vfio_user_front_conf *c
 		event_add(front->listen_ev, NULL) < 0)
 		return -ENOMEM;
 	return 0;
+}
+
+/*
+ * The file is taken for ours: as long as the socket listens no other virtnet takes its place.
+ */
+static int
+socket_check(struct vfio_user_front *front, int fd)
+{
+	socklen_t len = sizeof(int);
+	struct stat st;
+	int listening = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || listening == 0 ||
+		fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return -EINVAL;
+	if (lstat(front->addr.sun_path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+		front->dev = st.st_dev;
+		front->ino = st.st_ino;
+	}
+	return 0;
+}
+
+int
+front_listen_adopt(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+{
+	int ret = address_set(front, conf->path);
+
+	if (ret == 0)
+		ret = socket_check(front, conf->listen_fd);
+	if (ret < 0)
+		return ret;
+	front->listen_fd = conf->listen_fd;
+	ret = listen_events_create(front);
+	if (ret < 0) {
+		front->listen_fd = -1;
+		front->ino = 0;
+	}
+	return ret;
+}
+
+int
+front_listen(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+{
+	int ret = address_set(front, conf->path);
+
+	if (ret < 0)
+		return ret;
+	ret = path_claim(&front->addr);
+	if (ret < 0)
+		return ret;
+	front->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (front->listen_fd < 0)
+		return -errno;
+	ret = socket_publish(front, conf);
+	return ret < 0 ? ret : listen_events_create(front);
 }
 
 /* Clients that nobody has accepted may have sent something, too. */

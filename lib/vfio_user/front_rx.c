@@ -31,23 +31,30 @@ body_len(const struct front_rx *rx)
 	return rx->hdr.size - VFIO_USER_HEADER_SIZE;
 }
 
-/* Ready for the next message; what came with this one and was not handed on is closed. */
+/*
+ * This message is dealt with: what came with it and was not handed on is closed. An answer to it
+ * has been prepared before, so that at no instant a successor would deal with it again.
+ */
 static void
 rx_next(struct vfio_user_front *front)
 {
+	struct mailbox_stream *st = &front->mailbox->stream;
+
 	vfio_user_fds_close(&front->rx.fds);
 	front->rx.got = 0;
 	front->rx.skip = 0;
+	front_note(&st->rx_got, 0);
+	front_note(&st->rx_skip, 0);
+	front_note(&st->rx_nfds, 0);
 }
 
 static void
 refuse(struct vfio_user_front *front, int err)
 {
-	struct vfio_user_header hdr = front->rx.hdr;
-
 	front->stats.malformed++;
+	front_answer(front, &front->rx.hdr, err, NULL, 0);
 	rx_next(front);
-	front_answer(front, &hdr, err, NULL, 0);
+	front_tx(front);
 }
 
 /* Queue of a doorbell write, or -1 if the write is none or must be seen by the device side. */
@@ -105,8 +112,9 @@ rx_kick(struct vfio_user_front *front)
 	/* A counter at its limit (EAGAIN) is signalled already. */
 	if (fd < 0 || (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN))
 		front->stats.spurious_kicks++;
-	front->ack = w;
-	front_answer(front, &rx->hdr, 0, &front->ack, sizeof(front->ack));
+	front_answer(front, &rx->hdr, 0, &w, sizeof(w));
+	rx_next(front);
+	front_tx(front);
 	return true;
 }
 
@@ -128,10 +136,10 @@ rx_post(struct vfio_user_front *front)
 	mb->close = 0;
 	mb->nfds = (uint8_t)rx->fds.n;
 	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
-		mb->fds[i] = i < rx->fds.n ? rx->fds.fd[i] : -1;
+		front->req_fds[i] = i < rx->fds.n ? rx->fds.fd[i] : -1;
 	rx->fds.n = 0;
-	rx_next(front);
 	atomic_store_explicit(&mb->state, MAILBOX_REQUEST, memory_order_release);
+	rx_next(front);
 	front->ops->request(front->ctx);
 }
 
@@ -161,9 +169,7 @@ rx_message(struct vfio_user_front *front)
 		return;
 	}
 	front->stats.messages++;
-	if (rx_kick(front))
-		rx_next(front);
-	else
+	if (!rx_kick(front))
 		rx_post(front);
 }
 
@@ -185,6 +191,7 @@ rx_header(struct vfio_user_front *front)
 		return false;
 	case VFIO_USER_FRAME_SKIP:
 		rx->skip = body_len(rx);
+		front_note(&front->mailbox->stream.rx_skip, rx->skip);
 		return true;
 	case VFIO_USER_FRAME_OK:
 		break;
@@ -192,15 +199,14 @@ rx_header(struct vfio_user_front *front)
 	return true;
 }
 
-/* Where the next bytes go. While the mailbox is empty its request part is the front's to fill. */
-static void *
-rx_room(struct vfio_user_front *front, size_t *len)
+void *
+front_rx_room(struct vfio_user_front *front, size_t *len)
 {
-	struct front_rx *rx = &front->rx;
+	const struct front_rx *rx = &front->rx;
 
 	if (rx->got < VFIO_USER_HEADER_SIZE) {
 		*len = VFIO_USER_HEADER_SIZE - rx->got;
-		return (uint8_t *)&rx->hdr + rx->got;
+		return front->mailbox->stream.rx_header + rx->got;
 	}
 	if (rx->skip > 0) {
 		*len = rx->skip < MAILBOX_BODY_MAX ? rx->skip : MAILBOX_BODY_MAX;
@@ -210,22 +216,39 @@ rx_room(struct vfio_user_front *front, size_t *len)
 	return front->mailbox->req + (rx->got - VFIO_USER_HEADER_SIZE);
 }
 
-/* n more bytes have come. */
+/* n more bytes have come. The position is the last to be noted: with it all is. */
 static void
-rx_advance(struct vfio_user_front *front, size_t n)
+rx_advance(struct vfio_user_front *front, uint32_t n)
+{
+	struct mailbox_stream *st = &front->mailbox->stream;
+	struct front_rx *rx = &front->rx;
+
+	front_note(&st->rx_nfds, rx->fds.lost ? VFIO_USER_FDS_MAX : rx->fds.n);
+	if (rx->skip > 0) {
+		rx->skip -= n;
+		front_note(&st->rx_skip, rx->skip);
+		if (rx->skip > 0)
+			return;
+		n = body_len(rx);
+	}
+	if (rx->got < VFIO_USER_HEADER_SIZE)
+		memcpy((uint8_t *)&rx->hdr + rx->got, st->rx_header + rx->got, n);
+	rx->got += n;
+	front_note(&st->rx_got, rx->got < VFIO_USER_MSG_MAX ? rx->got : VFIO_USER_MSG_MAX);
+}
+
+void
+front_rx_proceed(struct vfio_user_front *front)
 {
 	struct front_rx *rx = &front->rx;
 
-	if (rx->skip > 0) {
-		rx->skip -= (uint32_t)n;
-		if (rx->skip == 0)
-			refuse(front, -EMSGSIZE);
+	if (rx->got == VFIO_USER_HEADER_SIZE && rx->skip == 0 && !rx_header(front))
 		return;
-	}
-	rx->got += (uint32_t)n;
-	if (rx->got == VFIO_USER_HEADER_SIZE && !rx_header(front))
+	if (rx->got < VFIO_USER_HEADER_SIZE || rx->skip > 0 || rx->got != rx->hdr.size)
 		return;
-	if (rx->got >= VFIO_USER_HEADER_SIZE && rx->skip == 0 && rx->got == rx->hdr.size)
+	if (rx->hdr.size > VFIO_USER_MSG_MAX)
+		refuse(front, -EMSGSIZE);
+	else
 		rx_message(front);
 }
 
@@ -235,9 +258,15 @@ rx_step(struct vfio_user_front *front)
 {
 	struct front_rx *rx = &front->rx;
 	size_t len;
-	void *room = rx_room(front, &len);
-	ssize_t n = vfio_user_stream_recv(front->fd, room, len, &rx->fds);
+	void *room = front_rx_room(front, &len);
+	ssize_t n;
 
+	front_call_mark(room, len);
+	front_note(&front->mailbox->stream.rx_call, rx->got + 1);
+	n = vfio_user_stream_recv(front->fd, room, len, &rx->fds);
+	if (n > 0)
+		rx_advance(front, (uint32_t)n);
+	front_note(&front->mailbox->stream.rx_call, 0);
 	if (n == -EAGAIN)
 		return false;
 	if (n < 0) {
@@ -250,7 +279,7 @@ rx_step(struct vfio_user_front *front)
 				     : "client has disconnected within a message");
 		return false;
 	}
-	rx_advance(front, (size_t)n);
+	front_rx_proceed(front);
 	return true;
 }
 
@@ -258,6 +287,10 @@ void
 front_rx(struct vfio_user_front *front)
 {
 	front->in_rx = true;
+	if (front->resuming && front->fd >= 0 && !front_busy(front)) {
+		front->resuming = false;
+		front_rx_proceed(front);
+	}
 	for (int i = 0; i < FRONT_RX_BURST; i++)
 		if (front->fd < 0 || front_busy(front) || !rx_step(front))
 			break;

@@ -7,44 +7,70 @@
 #include <errno.h>
 #include <string.h>
 #include <syslog.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 
 #include "front_impl.h"
 
+/* Nobody has taken these, or only duplicates of them. */
 static void
-mailbox_empty(struct mailbox *mb)
+request_fds_close(struct vfio_user_front *front)
 {
-	/*
-	 * The device side closes what it did not pass on; a handler that took nothing at all leaves
-	 * them here.
-	 */
-	for (unsigned int i = 0; i < mb->nfds && i < MAILBOX_FDS_MAX; i++)
-		if (mb->fds[i] >= 0) {
-			close(mb->fds[i]);
-			mb->fds[i] = -1;
-		}
-	mb->nfds = 0;
-	atomic_store_explicit(&mb->state, MAILBOX_EMPTY, memory_order_release);
+	vfio_user_discard(front->closer, front->req_fds, MAILBOX_FDS_MAX);
+	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
+		front->req_fds[i] = -1;
 }
 
 /* The reply in the mailbox is dealt with. */
 static void
 reply_done(struct vfio_user_front *front, bool current)
 {
-	bool end = current && front->mailbox->close;
+	struct mailbox *mb = front->mailbox;
+	bool end = current && mb->close;
 
-	mailbox_empty(front->mailbox);
+	request_fds_close(front);
+	mb->nfds = 0;
+	atomic_store_explicit(&mb->state, MAILBOX_EMPTY, memory_order_release);
+	front_note(&mb->stream.tx_active, 0);
 	if (end)
 		front_drop(front, LOG_INFO, "ended by the device");
+}
+
+/* hdr and body stand in the mailbox, too. */
+static void
+tx_begin(struct vfio_user_front *front, const struct vfio_user_header *hdr)
+{
+	struct mailbox_stream *st = &front->mailbox->stream;
+
+	vfio_user_tx_start(&front->tx, hdr, front->mailbox->reply);
+	front_note(&st->tx_left, hdr->size);
+	front_note(&st->tx_active, 1);
+}
+
+/* @return 0 when all is sent; -EAGAIN; -errno */
+static int
+tx_go_on(struct vfio_user_front *front)
+{
+	struct mailbox_stream *st = &front->mailbox->stream;
+	int ret;
+
+	do {
+		front_note(&st->tx_call, vfio_user_tx_left(&front->tx) + 1);
+		ret = vfio_user_tx_step(&front->tx, front->fd, NULL, 0);
+		front_note(&st->tx_left, vfio_user_tx_left(&front->tx));
+		front_note(&st->tx_call, 0);
+	} while (ret == 0 && front->tx.active);
+	return ret;
 }
 
 void
 front_tx(struct vfio_user_front *front)
 {
-	int ret = vfio_user_tx_push(&front->tx, front->fd, NULL, 0);
+	int ret;
 
+	if (!front->tx.active)
+		return;
+	ret = tx_go_on(front);
 	if (ret == -EAGAIN)
 		return;
 	if (ret < 0) {
@@ -54,6 +80,8 @@ front_tx(struct vfio_user_front *front)
 	if (front->tx_mailbox) {
 		front->tx_mailbox = false;
 		reply_done(front, true);
+	} else {
+		front_note(&front->mailbox->stream.tx_active, 0);
 	}
 }
 
@@ -61,12 +89,15 @@ void
 front_answer(struct vfio_user_front *front, const struct vfio_user_header *req, int err,
 	const void *body, uint32_t len)
 {
-	struct vfio_user_header hdr = vfio_user_reply_to(req, len, err);
+	const struct vfio_user_header hdr = vfio_user_reply_to(req, len, err);
+	struct mailbox *mb = front->mailbox;
 
 	if (!vfio_user_wants_reply(req))
 		return;
-	vfio_user_tx_start(&front->tx, &hdr, body);
-	front_tx(front);
+	memcpy(mb->reply_header, &hdr, sizeof(hdr));
+	if (err == 0 && len > 0)
+		memcpy(mb->reply, body, len);
+	tx_begin(front, &hdr);
 }
 
 void
@@ -76,7 +107,7 @@ vfio_user_front_reply(struct vfio_user_front *front)
 	struct vfio_user_header hdr;
 	bool current;
 
-	if (front->tx_mailbox ||
+	if (front->tx_mailbox || front->broken != NULL ||
 		atomic_load_explicit(&mb->state, memory_order_acquire) != MAILBOX_REPLY)
 		return;
 	current = front->fd >= 0 && mb->connection == front->connection;
@@ -93,7 +124,7 @@ vfio_user_front_reply(struct vfio_user_front *front)
 			return;
 		}
 		front->tx_mailbox = true;
-		vfio_user_tx_start(&front->tx, &hdr, mb->reply);
+		tx_begin(front, &hdr);
 		front_tx(front);
 	}
 	if (!front->in_rx)

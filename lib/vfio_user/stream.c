@@ -129,28 +129,35 @@ tx_attach_fds(struct msghdr *msg, char *control, const int *fds, unsigned int nf
 }
 
 int
-vfio_user_tx_push(struct vfio_user_tx *tx, int sock, const int *fds, unsigned int nfds)
+vfio_user_tx_step(struct vfio_user_tx *tx, int sock, const int *fds, unsigned int nfds)
 {
 	union {
 		char buf[CMSG_SPACE(VFIO_USER_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
+	struct iovec iov[2];
+	struct msghdr msg = {.msg_iov = iov};
+	ssize_t n;
 
-	while (tx->sent < tx->hdr.size) {
-		struct iovec iov[2];
-		struct msghdr msg = {.msg_iov = iov};
-		ssize_t n;
-
-		msg.msg_iovlen = (size_t)tx_iov(tx, iov);
-		if (tx->sent == 0 && nfds > 0)
-			tx_attach_fds(&msg, control.buf, fds, nfds);
+	msg.msg_iovlen = (size_t)tx_iov(tx, iov);
+	if (tx->sent == 0 && nfds > 0)
+		tx_attach_fds(&msg, control.buf, fds, nfds);
+	do {
 		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-		tx->sent += (size_t)n;
-	}
-	tx->active = false;
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	tx->sent += (size_t)n;
+	tx->active = tx->sent < tx->hdr.size;
 	return 0;
+}
+
+int
+vfio_user_tx_push(struct vfio_user_tx *tx, int sock, const int *fds, unsigned int nfds)
+{
+	int ret = 0;
+
+	while (ret == 0 && tx->active)
+		ret = vfio_user_tx_step(tx, sock, fds, nfds);
+	return ret;
 }

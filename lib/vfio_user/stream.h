@@ -51,6 +51,20 @@ struct vfio_user_tx {
 void vfio_user_tx_start(
 	struct vfio_user_tx *tx, const struct vfio_user_header *hdr, const void *body);
 
+static inline uint32_t
+vfio_user_tx_left(const struct vfio_user_tx *tx)
+{
+	return tx->hdr.size - (uint32_t)tx->sent;
+}
+
+/**
+ * Send a part of what is left, if possible all of it; tx->active is false when that was all.
+ *
+ * @param fds  go with the first byte; ignored once that is sent
+ * @return 0; -EAGAIN; -errno
+ */
+int vfio_user_tx_step(struct vfio_user_tx *tx, int sock, const int *fds, unsigned int nfds);
+
 /**
  * Send what is left.
  *

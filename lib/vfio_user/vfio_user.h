@@ -47,7 +47,8 @@ struct vfio_user_front;
 
 struct vfio_user_front_ops {
 	/**
-	 * A request stands in the mailbox. Have it handled, then call vfio_user_front_reply(), from
+	 * A request stands in the mailbox, its descriptors with the front
+	 * (vfio_user_front_request_fds()). Have it handled, then call vfio_user_front_reply(), from
 	 * within or later.
 	 */
 	void (*request)(void *ctx);
@@ -56,8 +57,9 @@ struct vfio_user_front_ops {
 	/**
 	 * The connection is gone (end of file, error, vfio_user_front_disconnect()), its socket
 	 * closed. Called exactly once per connected(). A request may still stand in the mailbox:
-	 * the owner ends it with vfio_user_device_reset_connection(), at the latest when it is
-	 * done. A new client may connect at once, but none of its messages is read before that.
+	 * the owner ends it with vfio_user_device_reset_connection(). When everything of the former
+	 * client has been dealt with, the owner calls vfio_user_front_gone_done(), from within or
+	 * later; a new client may connect at once, but none of its messages is read before that.
 	 */
 	void (*disconnected)(void *ctx);
 	/** One line about the connection, without newline. level as in syslog(3). May be NULL. */
@@ -80,6 +82,16 @@ struct vfio_user_front_conf {
 	 * the client.
 	 */
 	bool any_fd;
+	/**
+	 * Sockets of a predecessor, to go on where it stopped; they become the front's, on success.
+	 * The mailbox is its, too, in whatever state, stream position included.
+	 */
+	bool adopt;
+	int listen_fd; /**< listens at path already */
+	int conn_fd;   /**< the connection, -1: none; no ops.connected() follows */
+	bool gone;     /**< a disconnect was not dealt with: vfio_user_front_gone_done() is due */
+	/** Descriptors of the request that stands, -1 for those that are lost. */
+	int request_fds[MAILBOX_FDS_MAX];
 };
 
 /** Doorbell range of the device: virtio's notification structure. */
@@ -132,6 +144,27 @@ void vfio_user_front_reply(struct vfio_user_front *front);
  * ops.disconnected().
  */
 void vfio_user_front_disconnect(struct vfio_user_front *front);
+
+/** The owner has dealt with ops.disconnected(): messages of the next client may be read. */
+void vfio_user_front_gone_done(struct vfio_user_front *front);
+
+/**
+ * Descriptors of the request that stands. They stay the front's, which closes them with the reply:
+ * whoever wants one duplicates it, or takes it by writing -1.
+ *
+ * @return MAILBOX_FDS_MAX entries, -1: none
+ */
+int *vfio_user_front_request_fds(struct vfio_user_front *front);
+
+/** For whoever keeps the sockets for a successor. -1: none. */
+int vfio_user_front_listen_fd(const struct vfio_user_front *front);
+int vfio_user_front_conn_fd(const struct vfio_user_front *front);
+
+/**
+ * The mailbox has moved to another place, content and all: use that one from now on. Not from
+ * within one of the ops.
+ */
+void vfio_user_front_set_mailbox(struct vfio_user_front *front, struct mailbox *mailbox);
 
 bool vfio_user_front_connected(const struct vfio_user_front *front);
 
@@ -247,10 +280,13 @@ void vfio_user_device_destroy(struct vfio_user_device *dev);
 /**
  * Handle the request in the mailbox.
  *
+ * @param fds  MAILBOX_FDS_MAX descriptors of the request, -1: none; those that an operation takes
+ *         become -1, the others stay the caller's. Not used after the return, even if an operation
+ *         is pending.
  * @return true if a reply stands (call vfio_user_front_reply()); false if the mailbox holds no
  *         request or an operation has returned -EINPROGRESS
  */
-bool vfio_user_device_handle(struct vfio_user_device *dev);
+bool vfio_user_device_handle(struct vfio_user_device *dev, int *fds);
 
 /**
  * The pending operation is done.
@@ -265,8 +301,8 @@ bool vfio_user_device_complete(struct vfio_user_device *dev, int err);
 bool vfio_user_device_pending(const struct vfio_user_device *dev);
 
 /**
- * The connection is gone: end the request that stands in the mailbox, if any, without an answer,
- * and close its descriptors. The owner has cancelled a pending operation:
+ * The connection is gone: end the request that stands in the mailbox, if any, without an answer.
+ * The owner has cancelled a pending operation:
  * vfio_user_device_complete() must not be called for it any more. Afterwards
  * vfio_user_front_reply() empties the mailbox; within ops.disconnected() the front does that by
  * itself. Where the front is another process, its owner lets no message of the next connection
@@ -276,6 +312,12 @@ bool vfio_user_device_pending(const struct vfio_user_device *dev);
  * part, and its device state stays.
  */
 void vfio_user_device_reset_connection(struct vfio_user_device *dev);
+
+/**
+ * Answer the request that stands with an error without looking at it: it crashed whoever handled
+ * it. @return true if a reply stands now
+ */
+bool vfio_user_device_refuse(struct vfio_user_device *dev, int err);
 
 /** A client has negotiated the version on the present connection. */
 bool vfio_user_device_attached(const struct vfio_user_device *dev);

@@ -68,9 +68,11 @@ queue_defaults(struct virtio_queue_state *q)
 {
 	q->desc = q->driver = q->device = 0;
 	q->size = q->max_size;
-	q->enable = 0;
-	q->reset = 0;
 	vector_store(&q->msix_vector, VIRTIO_NO_VECTOR);
+	q->enable = 0;
+	/* A successor that finds this set does the rest again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	q->reset = 0;
 }
 
 /* Registers as after a reset; what is offered and the configuration stay. */
@@ -187,6 +189,17 @@ config_interrupt(struct virtio_dev *dev)
 {
 	if ((dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0)
 		interrupt(dev, &dev->state->msix_config, ISR_CONFIG);
+}
+
+void
+virtio_dev_resignal(struct virtio_dev *dev)
+{
+	if ((dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK) == 0)
+		return;
+	for (uint16_t i = 0; i < dev->state->num_queues && i < VIRTIO_MAX_QUEUES; i++)
+		if (dev->state->queue[i].enable)
+			virtio_dev_queue_interrupt(dev, i);
+	config_interrupt(dev);
 }
 
 /*

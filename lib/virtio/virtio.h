@@ -222,6 +222,11 @@ void virtio_dev_config_update_quiet(struct virtio_dev *dev, const struct virtio_
  * Replace offered features, limits, queue count; driver unbound only. @return 0; -EBUSY; -EINVAL
  */
 int virtio_dev_reconfigure(struct virtio_dev *dev, const struct virtio_dev_params *params);
+/**
+ * After the registers were taken up from another process: raise each interrupt that it may have
+ * owed the driver, of every enabled queue and of the configuration. One too many does no harm.
+ */
+void virtio_dev_resignal(struct virtio_dev *dev);
 /** Interrupt for a queue that used buffers. Any thread. */
 void virtio_dev_queue_interrupt(struct virtio_dev *dev, uint16_t queue);
 

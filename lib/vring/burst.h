@@ -14,7 +14,9 @@
  * A burst goes in three steps: take the heads and fetch their descriptors; translate them and fetch
  * what they point to; copy. A chain that is one plain buffer in one piece of memory is copied here,
  * every other one takes the slow path (chain.h). Nothing becomes visible to the driver before the
- * one store at the end.
+ * one store at the end: of the burst (receive), or of split_tx_complete() (transmit).
+ *
+ * A FAULT_POINT() stands at each step between which a death of the process makes a difference.
  */
 
 #include <rte_memcpy.h>
@@ -95,7 +97,7 @@ burst_prefetch_used(const struct vring *vr, uint16_t n)
 	const uint16_t per_line = RTE_CACHE_LINE_SIZE / sizeof(struct virtq_used_elem);
 
 	for (uint16_t i = 0; i < n; i += per_line)
-		burst_prefetch_write(&vr->used->ring[(uint16_t)(vr->used_idx + i) & vr->mask]);
+		burst_prefetch_write(&vr->used->ring[(uint16_t)(vr->avail_idx + i) & vr->mask]);
 }
 
 /** The lines of a receive buffer that header and packet go to, as far as it pays this early. */
@@ -121,6 +123,7 @@ burst_translate(struct vring *vr, struct burst_slot *slot, uint16_t dir, uint32_
 	if (unlikely(slot->head > vr->mask))
 		return;
 	d = split_desc_load(&vr->desc[slot->head]);
+	FAULT_MAGIC(d.addr);
 	if (unlikely(d.flags != dir || d.len == 0))
 		return;
 	len = d.len;
@@ -218,7 +221,8 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 		}
 		if (unlikely(what >= SLOW_BROKEN))
 			break;
-		split_used_set(vr, (uint16_t)(vr->used_idx + done), slot[done].head, 0);
+		/* Used entries stand in the order of available ones. */
+		split_used_set(vr, (uint16_t)(vr->avail_idx + done), slot[done].head, 0);
 		if (likely(what == SLOW_DONE)) {
 			bytes += m->pkt_len;
 			got++;
@@ -232,7 +236,7 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 	vr->rec->stats.packets += got;
 	vr->rec->stats.bytes += bytes;
 	vr->rec->stats.received_desc += done;
-	split_publish(vr, done);
+	FAULT_POINT("vring.tx.taken");
 	return got;
 }
 
@@ -284,6 +288,7 @@ burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsign
 	avail = split_avail(vr, n);
 	if (avail == 0)
 		return 0;
+	FAULT_POINT("vring.rx.read");
 	burst_heads(vr, slot, avail);
 	burst_prefetch_used(vr, avail);
 	for (uint16_t i = 0; i < avail; i++) {
@@ -317,7 +322,11 @@ burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsign
 	vr->rec->stats.packets += used;
 	vr->rec->stats.bytes += bytes;
 	vr->rec->stats.received_desc += used;
-	split_publish(vr, used);
+	FAULT_POINT("vring.rx.copied");
+	split_record(vr, used);
+	FAULT_POINT("vring.rx.recorded");
+	split_index_store(vr);
+	FAULT_POINT("vring.rx.published");
 	return done;
 }
 

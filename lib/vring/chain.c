@@ -138,6 +138,7 @@ split_gather(struct vring *vr, uint16_t head, uint32_t max, struct vring_chain *
 			d = split_desc_load(&vr->desc[w.idx]);
 		else if (indirect_load(vr, w.table + w.idx * sizeof(d), &d) != 0)
 			return -1;
+		FAULT_MAGIC(d.addr);
 		if ((d.flags & VIRTQ_DESC_F_INDIRECT) != 0) {
 			if (indirect_enter(vr, &d, &w) != 0)
 				return -1;
@@ -216,6 +217,7 @@ vring_pop(struct vring *vr, struct vring_chain *chain)
 		return -1;
 	vr->avail_idx++;
 	vr->rec->stats.received_desc++;
+	FAULT_POINT("vring.chain.taken");
 	return 1;
 }
 
@@ -230,7 +232,11 @@ void
 vring_push(struct vring *vr, const struct vring_chain *chain, uint32_t written)
 {
 	split_used_set(vr, vr->used_idx, chain->head, written);
-	split_publish(vr, 1);
+	FAULT_POINT("vring.chain.handled");
+	split_record(vr, 1);
+	FAULT_POINT("vring.chain.recorded");
+	split_index_store(vr);
+	FAULT_POINT("vring.chain.published");
 }
 
 uint32_t

@@ -437,8 +437,40 @@ region_place(
 	return 0;
 }
 
-int
-hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
+/* The use of the file that the range at `like` lies in, with one more range on it. */
+static int
+use_get_like(struct hostmem_edit *e, uint64_t like, uint64_t off, uint64_t len, int prot,
+	struct file_use **out)
+{
+	const struct hostmem_chunk *c;
+	struct file_use *use;
+	uint32_t pos;
+
+	if (e->n_slices == 0)
+		return -EAGAIN;
+	c = e->slice[slice_find(e->slice, e->n_slices, like)].chunk;
+	pos = chunk_find(c, like);
+	if (pos-- == 0 || like - c->region[pos].iova >= c->region[pos].len ||
+		c->region[pos].va == NULL)
+		return -EAGAIN;
+	use = e->use[c->region[pos].use];
+	if (off > use->file->size || len > use->file->size - off || hostmem_file_lost(use->file) ||
+		((prot & HOSTMEM_WRITE) != 0 && !use->file->writable))
+		return -EAGAIN;
+	use->ranges++;
+	*out = use;
+	return 0;
+}
+
+/* Where a range's memory is to be found. */
+struct source {
+	int fd;		      /* -1: nowhere */
+	const uint64_t *like; /* NULL, or instead of the descriptor: of the same file */
+};
+
+static int
+range_add(struct hostmem *hm, uint64_t iova, uint64_t len, const struct source *from, off_t off,
+	int prot)
 {
 	struct hostmem_region r = {.iova = iova, .len = len, .prot = (uint32_t)prot};
 	struct hostmem_edit *e = hm->edit;
@@ -454,8 +486,10 @@ hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, 
 	ret = region_place(e, &r, &s, &pos);
 	if (ret != 0)
 		return ret;
-	if (fd >= 0) {
-		ret = use_get(e, fd, (uint64_t)off, len, prot, &use);
+	if (from->like != NULL || from->fd >= 0) {
+		ret = from->like != NULL
+			      ? use_get_like(e, *from->like, (uint64_t)off, len, prot, &use)
+			      : use_get(e, from->fd, (uint64_t)off, len, prot, &use);
 		if (ret != 0)
 			return ret;
 		r.va = use->file->va + off;
@@ -469,6 +503,23 @@ hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, 
 	}
 	region_insert(e, s, pos, &r);
 	return 0;
+}
+
+int
+hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
+{
+	const struct source from = {.fd = fd};
+
+	return range_add(hm, iova, len, &from, off, prot);
+}
+
+int
+hostmem_map_like(
+	struct hostmem *hm, uint64_t iova, uint64_t len, uint64_t like, off_t off, int prot)
+{
+	const struct source from = {.fd = -1, .like = &like};
+
+	return range_add(hm, iova, len, &from, off, prot);
 }
 
 /* A span of regions: from the first of `from` up to, not including, `to`. */

@@ -130,6 +130,17 @@ bool hostmem_lost(const struct hostmem *hm);
 int hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot);
 
 /**
+ * The same for a range in a file that another range of the device lies in: nothing is asked of the
+ * file system, which takes most of the time of hostmem_map(). For whoever maps many at once.
+ *
+ * @param like  an address in that other range
+ * @return as hostmem_map(); -EAGAIN: its mapping does not do (no file, too short, fewer rights), use
+ *         hostmem_map()
+ */
+int hostmem_map_like(
+	struct hostmem *hm, uint64_t iova, uint64_t len, uint64_t like, off_t off, int prot);
+
+/**
  * Remove every range that lies wholly in [iova, iova + len).
  *
  * @return number of ranges removed; -EINVAL if the interval is empty, wraps or cuts a range in two

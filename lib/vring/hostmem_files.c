@@ -192,6 +192,13 @@ file_slot(struct hostmem_files *files)
 	return &b->file[0];
 }
 
+/* A core file of ours must hold no guest's memory, nor take as long to write as it is large. */
+static void
+mapping_undumped(void *va, uint64_t len)
+{
+	(void)madvise(va, len, MADV_DONTDUMP);
+}
+
 /* Writable if it can be, because the next range of the file is likely to need it. */
 static uint8_t *
 file_mmap(int fd, uint64_t len, int prot, bool *writable)
@@ -220,7 +227,7 @@ file_map(struct hostmem_files *files, int fd, struct file_info *info, int prot,
 	va = file_mmap(fd, len, prot, &info->writable);
 	if (va == NULL)
 		return -errno;
-	madvise(va, len, MADV_DONTDUMP);
+	mapping_undumped(va, len);
 	file_unhash(files, f);
 	f->va = va;
 	f->len = len;
@@ -261,6 +268,7 @@ hostmem_file_adopt(struct hostmem_files *files, uint8_t *va, uint64_t len)
 
 	if (f == NULL)
 		return NULL;
+	mapping_undumped(va, len);
 	file_unhash(files, f);
 	f->va = va;
 	f->len = len;
@@ -327,6 +335,7 @@ hostmem_files_sigbus(struct hostmem_files *files, void *addr)
 			ok = mmap(va, len, PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 				     0) != MAP_FAILED;
+			mapping_undumped(va, len);
 			if (!__atomic_exchange_n(&f->lost, true, __ATOMIC_ACQ_REL))
 				__atomic_add_fetch(&files->n_lost, 1, __ATOMIC_RELEASE);
 			errno = saved;

@@ -7,6 +7,12 @@
 
 #include "vring/burst.h"
 
+void
+vring_tx_complete(struct vring *vr)
+{
+	split_tx_complete(vr);
+}
+
 #define BURST_DEFINE(fn, spec, text)                                                               \
 	static uint16_t fn##_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n)         \
 	{                                                                                          \

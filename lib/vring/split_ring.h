@@ -15,6 +15,7 @@
 
 #include <stddef.h>
 
+#include "state/fault_point.h"
 #include "vring/vring.h"
 
 #define SPLIT_DESC_SIZE(n)  (16u * (uint64_t)(n))
@@ -99,13 +100,13 @@ split_used_set(struct vring *vr, uint16_t at, uint16_t head, uint32_t len)
 }
 
 /**
- * Make n entries, written from used_idx on, visible with one store.
+ * Note in the record that n entries, written from used_idx on, are used.
  *
- * The record goes first: should the process die between the two, its successor stores the index
- * again.
+ * From here on they count as given back: should the process die before split_index_store(), its
+ * successor stores the index.
  */
 static __rte_always_inline void
-split_publish(struct vring *vr, uint16_t n)
+split_record(struct vring *vr, uint16_t n)
 {
 	const uint16_t used = (uint16_t)(vr->used_idx + n);
 
@@ -117,7 +118,28 @@ split_publish(struct vring *vr, uint16_t n)
 	/* Too long without a decision on an interrupt: the index has lapped it. */
 	if (unlikely((uint16_t)(used - vr->signalled_used) < n))
 		vr->signalled_valid = false;
-	__atomic_store_n(&vr->used->idx, used, __ATOMIC_RELEASE);
+}
+
+/** Make what the record says visible to the driver, with one store. */
+static __rte_always_inline void
+split_index_store(struct vring *vr)
+{
+	__atomic_store_n(&vr->used->idx, vr->used_idx, __ATOMIC_RELEASE);
+}
+
+/** vring_tx_complete() */
+static __rte_always_inline void
+split_tx_complete(struct vring *vr)
+{
+	const uint16_t n = vring_tx_taken(vr);
+
+	if (unlikely(n == 0))
+		return;
+	FAULT_POINT("vring.tx.sent");
+	split_record(vr, n);
+	FAULT_POINT("vring.tx.recorded");
+	split_index_store(vr);
+	FAULT_POINT("vring.tx.published");
 }
 
 #endif /* VRING_SPLIT_RING_H */

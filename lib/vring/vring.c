@@ -78,8 +78,24 @@ areas_translate(struct vring *vr, const struct vring_conf *conf)
 	return 0;
 }
 
+/*
+ * Does the record belong to this ring? The driver has made no more available than the ring holds,
+ * and the index that it sees is ours: at most one burst behind the record, if a predecessor ended
+ * before it stored the index. A driver has no business with that index, so a lie costs it its own
+ * device.
+ */
+static bool
+record_fits(const struct vring *vr, const struct ring_record *rec)
+{
+	const uint16_t avail = __atomic_load_n(&vr->avail->idx, __ATOMIC_ACQUIRE);
+	const uint16_t used = __atomic_load_n(&vr->used->idx, __ATOMIC_RELAXED);
+
+	return (uint16_t)(avail - rec->used_idx) <= vr->size &&
+	       (uint16_t)(rec->used_idx - used) <= VRING_BURST;
+}
+
 /* In the split ring chains complete in available order, so used_idx tells where to go on. */
-static void
+static int
 positions_take(struct vring *vr)
 {
 	struct ring_record *rec = vr->rec;
@@ -87,14 +103,29 @@ positions_take(struct vring *vr)
 	if (!rec->running) {
 		rec->used_idx = 0;
 		rec->signalled_used = 0;
-		rec->running = 1;
+		__atomic_store_n(&vr->used->idx, 0, __ATOMIC_RELEASE);
+		/* A process that ends here leaves a ring to begin, or one that fits its record. */
+		__atomic_store_n(&rec->running, 1, __ATOMIC_RELEASE);
+		vr->signalled_valid = true;
+	} else if (!record_fits(vr, rec)) {
+		return -ERANGE;
 	}
+	/* What was taken and not given back is going to be taken again. */
+	rec->stats.received_desc = rec->stats.completed_desc;
 	rec->avail_idx = rec->used_idx;
 	vr->used_idx = rec->used_idx;
 	vr->avail_idx = rec->used_idx;
 	vr->avail_cached = rec->used_idx;
 	vr->signalled_used = rec->signalled_used;
 	__atomic_store_n(&vr->used->idx, vr->used_idx, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void
+forget(struct vring *vr)
+{
+	areas_release(vr);
+	memset(vr, 0, sizeof(*vr));
 }
 
 int
@@ -112,8 +143,7 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 	vr->table_gen = vr->table->gen;
 	ret = areas_translate(vr, conf);
 	if (ret != 0) {
-		areas_release(vr);
-		memset(vr, 0, sizeof(*vr));
+		forget(vr);
 		return ret;
 	}
 	vr->rec = conf->record;
@@ -128,7 +158,11 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 	vr->desc_iova = conf->desc;
 	vr->driver_iova = conf->driver;
 	vr->device_iova = conf->device;
-	positions_take(vr);
+	ret = positions_take(vr);
+	if (ret != 0) {
+		forget(vr);
+		return ret;
+	}
 	vring_kicks_on(vr);
 	return 0;
 }
@@ -141,8 +175,7 @@ vring_stop(struct vring *vr)
 		vr->rec->used_idx = vr->used_idx;
 		vr->rec->signalled_used = vr->signalled_used;
 	}
-	areas_release(vr);
-	memset(vr, 0, sizeof(*vr));
+	forget(vr);
 }
 
 static bool
@@ -187,6 +220,10 @@ vring_avail_entries(struct vring *vr)
 void
 vring_kicks_off(struct vring *vr)
 {
+	/* Stored on a change only: the driver reads the line all the time, for the used index. */
+	if (vr->kicks_are_off)
+		return;
+	vr->kicks_are_off = true;
 	/* With the event index the event is left where it is, behind: a kick per 65536 entries. */
 	if (!vr->event_idx)
 		__atomic_store_n(&vr->used->flags, VIRTQ_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
@@ -195,6 +232,7 @@ vring_kicks_off(struct vring *vr)
 bool
 vring_kicks_on(struct vring *vr)
 {
+	vr->kicks_are_off = false;
 	if (vr->event_idx)
 		__atomic_store_n(split_avail_event(vr), vr->avail_idx, __ATOMIC_RELAXED);
 	else

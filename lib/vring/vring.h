@@ -20,6 +20,17 @@
  *
  * The burst functions are generated from one inline body per (ring format x offloads x ...) and
  * chosen once by vring_burst_select() when the driver sets DRIVER_OK.
+ *
+ * A ring outlives its process (state/ring_record.h). Wherever that ends, the successor's
+ * vring_start() goes on so that the driver gets each descriptor back exactly once:
+ *
+ *	ended after					transmit	receive
+ *	chains taken, frames read			sent again	lost
+ *	packets sent, frames copied into buffers	sent again	lost
+ *	positions in the record				done: the successor stores the index
+ *	index in the driver's used ring			done
+ *
+ * What may be sent twice or lost is what the burst under way had: VRING_BURST packets at most.
  */
 
 #include <stdbool.h>
@@ -100,6 +111,7 @@ struct vring {
 	uint16_t avail_cached;	 /**< last available index read */
 	uint16_t signalled_used; /**< used index at the last interrupt decision */
 	bool signalled_valid;	 /**< signalled_used means something (not right after start) */
+	bool kicks_are_off;	 /**< as the driver was told last */
 	struct hostmem_hint hint;
 	struct hostmem_hint desc_hint; /**< for indirect tables */
 	/* cold */
@@ -122,7 +134,10 @@ typedef uint16_t (*vring_enqueue_t)(struct vring *vr, struct rte_mbuf **pkts, ui
  * Driver -> host: copy packets out of the driver's buffers (TX queue) into mbufs of pool mp (an
  * ordinary packet pool: mbufs with data of their own). When the pool runs dry, or the chains took
  * VRING_BURST_WORK, the rest stays in the ring. A packet that has a bad virtio-net header or is
- * longer than VRING_MAX_PACKET is dropped and counted, its chain completed.
+ * longer than VRING_MAX_PACKET is dropped and counted, its chain taken all the same.
+ *
+ * The driver gets nothing back before vring_tx_complete(). Chains may have been taken
+ * (vring_tx_taken()) when no packet has.
  *
  * @return packets stored in pkts. The caller owns them.
  */
@@ -135,6 +150,22 @@ struct vring_burst {
 	vring_dequeue_t dequeue;
 };
 
+/** Chains that were taken by vring_burst.dequeue and not completed. */
+static inline uint16_t
+vring_tx_taken(const struct vring *vr)
+{
+	return (uint16_t)(vr->avail_idx - vr->used_idx);
+}
+
+/**
+ * Give the driver back what vring_burst.dequeue took, chains of dropped packets included, also on a
+ * ring that has broken since. To be called when the packets are with the SF: a process that ends
+ * before has them sent once more by its successor, and none is lost. Once per burst (a successor
+ * believes in no more than VRING_BURST chains whose index did not get out), before
+ * vring_interrupt_wanted().
+ */
+void vring_tx_complete(struct vring *vr);
+
 /** Burst functions for a set of negotiated features; never NULL. */
 const struct vring_burst *vring_burst_select(uint64_t features);
 
@@ -142,13 +173,16 @@ const struct vring_burst *vring_burst_select(uint64_t features);
  * Start a ring: translate its areas, take up its positions, ask for kicks.
  *
  * A ring that goes on from its record begins at the record's used_idx: chains that had been taken
- * but not given back are taken again.
+ * but not given back are taken again, and counted as received once. Its first
+ * vring_interrupt_wanted() says yes unless the driver wants none at all: nobody knows which
+ * interrupts got out.
  *
  * An area whose pages lie scattered is mapped once more in one piece (hostmem_gather()). Control
  * lcore.
  *
- * @return 0; -EINVAL on a bad size or misaligned area; -EFAULT if an area is not mapped, or in pieces
- *         that do not meet at borders of pages
+ * @return 0; -EINVAL on a bad size or misaligned area; -EFAULT if an area is not mapped, or in
+ *         pieces that do not meet at borders of pages; -ERANGE if record and ring do not fit
+ *         together (one of the two is damaged): nothing was stored, the device needs a reset
  */
 int vring_start(struct vring *vr, const struct vring_conf *conf);
 

@@ -29,6 +29,8 @@ qmp_monitor_drop(void)
 	qmp_monitor.reading = NULL;
 	qmp_monitor.client = -1;
 	qmp_monitor.in_len = 0;
+	if (qmp_monitor.accepting != NULL)
+		event_add(qmp_monitor.accepting, NULL);
 }
 
 static void
@@ -97,10 +99,11 @@ monitor_readable(evutil_socket_t fd, short what, void *arg)
 static void
 monitor_accept(evutil_socket_t fd, short what, void *arg)
 {
-	/* As QEMU does: one client at a time. */
 	assert_int_equal(qmp_monitor.client, -1);
 	qmp_monitor.client = accept(fd, NULL, NULL);
 	assert_true(qmp_monitor.client >= 0);
+	/* As QEMU does: one client at a time, the others wait. */
+	event_del(qmp_monitor.accepting);
 	qmp_monitor.accepted++;
 	qmp_monitor.reading = event_new(
 		qmp_monitor.base, qmp_monitor.client, EV_READ | EV_PERSIST, monitor_readable, NULL);
@@ -117,7 +120,7 @@ qmp_monitor_listen(void)
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", qmp_monitor.path);
 	qmp_monitor.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(qmp_monitor.listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	assert_int_equal(listen(qmp_monitor.listener, 4), 0);
+	assert_int_equal(listen(qmp_monitor.listener, 1), 0);
 	qmp_monitor.accepting = event_new(
 		qmp_monitor.base, qmp_monitor.listener, EV_READ | EV_PERSIST, monitor_accept, NULL);
 	event_add(qmp_monitor.accepting, NULL);

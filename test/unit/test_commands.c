@@ -76,6 +76,8 @@ bad_parameters_are_named(void **state)
 		{"query", "pf=0,brief=2", "brief: 2 is neither 0 nor 1"},
 		{"query", "pf=0,speed=5", "query has no parameter speed"},
 		{"query", "pf", "pf: no value"},
+		{"update", "", "one of start, status is required"},
+		{"update", "start=0x1,status=0x1", "only one of start, status can be given"},
 		{"unplug", "force=1", "one of id, vuid is required"},
 		{"log", "level=loud", "level: loud is none of: info, err, debug"},
 		{"hotplug", hotplug, "one of max_queues, max_queue_pairs is required"},
@@ -123,6 +125,7 @@ errors_have_the_contracts_sentences(void **state)
 	assert_string_equal(vn_strerror(0), "Success");
 	assert_string_equal(vn_strerror(-1065),
 		"Error - Device is not ready to be unplugged please check host and retry");
+	assert_string_equal(vn_strerror(-1041), "Failed - Device is migrating");
 	assert_string_equal(vn_strerror(-EINVAL), "Invalid argument");
 }
 

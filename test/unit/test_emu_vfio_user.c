@@ -20,6 +20,7 @@ struct fn_bench {
 	struct mailbox *mb;
 	struct pci_fn_state *pci;
 	struct owner *o;
+	struct emu_door *door;
 	struct emu *emu;
 	int client;
 	int fds_before;
@@ -67,6 +68,11 @@ fn_retire_fd(void *ctx, int fd)
 	close(fd);
 }
 
+static void
+fn_keep(void *ctx, enum emu_keep kind, unsigned int index, unsigned int count, int fd)
+{
+}
+
 static const struct emu_upcalls fn_upcalls = {
 	.mem_map = fn_mem_map,
 	.mem_unmap = fn_mem_unmap,
@@ -74,6 +80,7 @@ static const struct emu_upcalls fn_upcalls = {
 	.connected = fn_connected,
 	.disconnected = fn_disconnected,
 	.retire_fd = fn_retire_fd,
+	.keep = fn_keep,
 };
 
 static void
@@ -83,25 +90,36 @@ say(struct fn_bench *b, uint16_t id, uint16_t command, const void *body, uint32_
 	pump(b->place.base);
 }
 
+static void
+fn_opened(void *ctx, int err)
+{
+	assert_int_equal(err, 0);
+}
+
 static int
 setup(void **state)
 {
+	const struct emu_ops *ops = emu_driver_find("vfio_user");
 	static const struct vfio_user_version hello = {.major = VFIO_USER_VERSION_MAJOR};
 	struct fn_bench *b = calloc(1, sizeof(*b));
 	struct emu_params p = {.fresh = true, .up = &fn_upcalls, .ctx = b};
+	struct emu_door_params dp = {.max_queues = VIRTIO_MAX_QUEUES};
 
 	b->fds_before = open_fds();
 	place_make(&b->place);
 	b->mb = mailbox_new();
 	b->pci = calloc(1, sizeof(*b->pci));
 	b->o = owner_new();
-	p.socket = b->place.path;
-	p.base = b->place.base;
-	p.mailbox = b->mb;
+	dp.socket = b->place.path;
+	dp.base = b->place.base;
+	dp.mailbox = p.mailbox = b->mb;
+	assert_int_equal(ops->door_create(&dp, &b->emu, &b->door), 0);
+	p.door = b->door;
 	p.pci = b->pci;
 	p.vdev = b->o->dev;
 	p.msix_vectors = FIX_VECTORS;
-	assert_int_equal(emu_driver_find("vfio_user")->create(&p, &b->emu), 0);
+	assert_int_equal(ops->create(&p, &b->emu), 0);
+	b->door->ops->open(b->door, fn_opened, NULL);
 	b->client = raw_connect(b->place.path);
 	say(b, 1, VFIO_USER_VERSION, &hello, sizeof(hello));
 	assert_reply(b->client, 1, 0);
@@ -116,6 +134,8 @@ teardown(void **state)
 
 	close(b->client);
 	b->emu->ops->destroy(b->emu);
+	b->emu = NULL;
+	b->door->ops->close(b->door);
 	owner_free(b->o);
 	place_remove(&b->place);
 	assert_int_equal(open_fds(), b->fds_before);

@@ -56,7 +56,7 @@ plug_keeps_to_the_root_ports_of_the_configuration(void **state)
 
 	qmp_monitor_listen();
 	host_new((struct host_conf){.root_ports = ports, .n_root_ports = 2});
-	QMP_PLAY({"/slot7/slot7", ERR("DeviceNotFound",
+	QMP_PLAY({"qom-list", DEVICES("")}, {"/slot7/slot7", ERR("DeviceNotFound",
 					  "Device '/machine/peripheral/slot7/slot7' not found")},
 		ADD_STEPS("slot8"), {"query-pci", PCI_A});
 	assert_reply(plug(&dev_a), HOST_OK, "");
@@ -172,12 +172,13 @@ plug_without_a_vm_is_unreachable(void **state)
 static void
 plug_looks_at_no_more_ports_than_there_are_buses(void **state)
 {
-	static struct qmp_step steps[QMP_PORTS_MAX];
+	static struct qmp_step steps[QMP_PORTS_MAX + 1];
 	const char *ports[QMP_PORTS_MAX + 1];
 
 	for (size_t i = 0; i < RTE_DIM(ports); i++)
 		ports[i] = "port";
-	for (size_t i = 0; i < RTE_DIM(steps); i++)
+	steps[0] = (struct qmp_step){"qom-list", DEVICES("")};
+	for (size_t i = 1; i < RTE_DIM(steps); i++)
 		steps[i] = (struct qmp_step){"/port/port", USED};
 	qmp_monitor_listen();
 	host_new((struct host_conf){.root_ports = ports, .n_root_ports = RTE_DIM(ports)});

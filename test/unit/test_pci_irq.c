@@ -451,6 +451,67 @@ restarted_process_finds_the_line_asserted_and_intx_disabled(void **state)
 	free(st);
 }
 
+/* Another process takes up the state. */
+static struct pci_fn *
+fn_restart(struct pci_fn *fn, struct pci_fn_state *st, struct pci_irqs **irqs)
+{
+	pci_fn_destroy(fn);
+	pci_irqs_destroy(*irqs);
+	*irqs = irqs_new(NULL, NULL);
+	assert_int_equal(pci_fn_create(st, &fn_params, false, &fn), 0);
+	pci_fn_set_irqs(fn, *irqs);
+	return fn;
+}
+
+static void
+adopted_eventfds_get_what_is_pending_when_asked_for(void **state)
+{
+	struct pci_fn_state *st = calloc(1, sizeof(*st));
+	struct pci_irqs *irqs = irqs_new(NULL, NULL);
+	struct pci_fn *fn = fn_with_irqs(st, irqs);
+	int client = client_fd(), line = client_fd();
+
+	pci_irq_msix(irqs, 1);
+	pci_irq_intx(irqs, true);
+	fn = fn_restart(fn, st, &irqs);
+	assert_true(pci_irqs_msix_pending(irqs, 1));
+	assert_int_equal(pci_irqs_adopt_msix(irqs, 1, dup(client)), 0);
+	assert_int_equal(pci_irqs_adopt_intx(irqs, dup(line)), 0);
+	assert_int_equal(drain(client) + drain(line), 0);
+	pci_irqs_resignal(irqs);
+	assert_int_equal(drain(client), 1);
+	assert_int_equal(drain(line), 1);
+	pci_irqs_resignal(irqs);
+	assert_int_equal(drain(client), 0);
+	pci_fn_destroy(fn);
+	pci_irqs_destroy(irqs);
+	close(client);
+	close(line);
+	free(st);
+}
+
+static void
+mask_of_the_client_outlives_the_process(void **state)
+{
+	struct pci_fn_state *st = calloc(1, sizeof(*st));
+	struct pci_irqs *irqs = irqs_new(NULL, NULL);
+	struct pci_fn *fn = fn_with_irqs(st, irqs);
+	int line = client_fd();
+
+	pci_irqs_intx_mask(irqs);
+	pci_irq_intx(irqs, true);
+	fn = fn_restart(fn, st, &irqs);
+	pci_irqs_adopt_intx(irqs, dup(line));
+	pci_irqs_resignal(irqs);
+	assert_int_equal(drain(line), 0);
+	pci_irqs_intx_unmask(irqs);
+	assert_int_equal(drain(line), 1);
+	pci_fn_destroy(fn);
+	pci_irqs_destroy(irqs);
+	close(line);
+	free(st);
+}
+
 static void
 pending_bit_array_shows_vectors_that_wait(void **state)
 {
@@ -609,6 +670,8 @@ test_pci_irq(void)
 		cmocka_unit_test(asserted_line_signals_an_eventfd_attached_later),
 		cmocka_unit_test(status_register_shows_the_line_even_when_intx_is_disabled),
 		cmocka_unit_test(restarted_process_finds_the_line_asserted_and_intx_disabled),
+		cmocka_unit_test(adopted_eventfds_get_what_is_pending_when_asked_for),
+		cmocka_unit_test(mask_of_the_client_outlives_the_process),
 		cmocka_unit_test(pending_bit_array_shows_vectors_that_wait),
 		cmocka_unit_test(no_vector_is_lost_while_its_eventfd_is_replaced),
 		cmocka_unit_test(no_intx_is_lost_while_its_eventfd_is_replaced),

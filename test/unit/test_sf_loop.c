@@ -275,6 +275,35 @@ it_has_no_representor_and_must_be_polled(void **state)
 }
 
 static void
+a_successor_makes_a_new_one_of_the_same_mode_and_state(void **state)
+{
+	const struct sf_params p = {.max_pairs = PAIRS,
+		.pool = loop.pool,
+		.args = "mode=source,size=100",
+		.sf_num = 2000,
+		.mtu = 1500};
+	const struct sf_state up = {.pairs = 2, .link_up = true}, down = {.pairs = 2};
+	const struct sf_state many = {.pairs = PAIRS + 1};
+	struct rte_mbuf *m;
+	struct sf *sf;
+	char err[256] = "";
+
+	(void)state;
+	assert_null(loop.ops->descriptor);
+	assert_int_equal(loop.ops->adopt(&p, &up, NULL, &sf, err, sizeof(err)), 0);
+	assert_int_equal(loop.ops->rx_burst(sf, 1, &m, 1), 1);
+	assert_int_equal(m->pkt_len, 100);
+	rte_pktmbuf_free(m);
+	assert_int_equal(loop.ops->rx_burst(sf, 2, &m, 1), 0);
+	loop.ops->release(sf);
+	assert_int_equal(loop.ops->adopt(&p, &down, NULL, &sf, err, sizeof(err)), 0);
+	assert_int_equal(loop.ops->rx_burst(sf, 1, &m, 1), 0);
+	loop.ops->release(sf);
+	assert_int_equal(loop.ops->adopt(&p, &many, NULL, &sf, err, sizeof(err)), -EINVAL);
+	assert_string_equal(err, "loop: 5 queue pairs carried packets, the device has 4");
+}
+
+static void
 bad_arguments_are_named_with_what_is_allowed(void **state)
 {
 	static const struct {
@@ -313,6 +342,7 @@ test_sf_loop(void)
 		cmocka_unit_test(a_pair_that_stays_in_use_keeps_its_frames),
 		cmocka_unit_test(nothing_passes_while_the_link_is_down),
 		cmocka_unit_test(it_has_no_representor_and_must_be_polled),
+		cmocka_unit_test(a_successor_makes_a_new_one_of_the_same_mode_and_state),
 		cmocka_unit_test(bad_arguments_are_named_with_what_is_allowed),
 	};
 

@@ -7,227 +7,20 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/ethtool.h>
-#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_ether.h>
 #include <rte_ip.h>
-#include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_udp.h>
 
-#include "sf/sf.h"
-#include "test.h"
-#include "vring/vring.h"
-
-#define REP	   "en3f0pf0sf2000"
-#define N_MBUFS	   512u
-#define MAX_FRAME  10240u
-#define ARRIVAL_MS 2000	  /* for what the kernel does in its own time */
-#define ETH_TEST   0x88b5 /* IEEE: local experiments; no stack answers it */
-
-static const struct rte_ether_addr device_mac = {{0x52, 0x54, 0x00, 0x12, 0x34, 0x56}};
-
-static struct {
-	const char *missing; /* feature of the machine, NULL if all are there */
-	int own_ns;
-	int ctl; /* for interface ioctls, in the test's namespace */
-	struct rte_mempool *pool;
-	const struct sf_ops *ops;
-} tap;
-
-static int
-tap_group_setup(void **state)
-{
-	tap.own_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	tap.ctl = -1;
-	if (access("/dev/net/tun", R_OK | W_OK) != 0)
-		tap.missing = "/dev/net/tun";
-	else if (unshare(CLONE_NEWNET) != 0)
-		tap.missing = "network namespaces (CAP_SYS_ADMIN)";
-	else
-		tap.ctl = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	tap.pool = rte_pktmbuf_pool_create(
-		"test-sf-tap", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	tap.ops = sf_driver_find("tap");
-	return tap.pool == NULL || tap.ops == NULL ? -1 : 0;
-}
-
-static int
-tap_group_teardown(void **state)
-{
-	int ret = setns(tap.own_ns, CLONE_NEWNET);
-
-	close(tap.own_ns);
-	if (tap.ctl >= 0)
-		close(tap.ctl);
-	rte_mempool_free(tap.pool);
-	return tap.missing != NULL ? 0 : ret;
-}
-
-static struct sf_params
-params(uint16_t pairs, uint16_t mtu)
-{
-	struct sf_params p = {
-		.sf_num = 2000,
-		.rep = REP,
-		.mac = device_mac,
-		.mtu = mtu,
-		.max_pairs = pairs,
-		.pool = tap.pool,
-	};
-
-	return p;
-}
-
-static void
-need_tap(void)
-{
-	if (tap.missing != NULL) {
-		print_message("[  SKIPPED ] no %s\n", tap.missing);
-		skip();
-	}
-}
-
-static struct sf *
-tap_new(uint16_t pairs, uint16_t mtu)
-{
-	const struct sf_params p = params(pairs, mtu);
-	struct sf *sf = NULL;
-	char err[256] = "";
-
-	need_tap();
-	if (tap.ops->create(&p, &sf, err, sizeof(err)) != 0)
-		fail_msg("create: %s", err);
-	return sf;
-}
-
-static void
-tap_delete(struct sf *sf)
-{
-	tap.ops->destroy(sf);
-	assert_int_equal(rte_mempool_avail_count(tap.pool), N_MBUFS);
-}
-
-static struct ifreq
-rep_ioctl(unsigned long request, int value)
-{
-	struct ifreq ifr = {.ifr_name = REP};
-
-	if (request == SIOCSIFFLAGS)
-		ifr.ifr_flags = (short)value;
-	else
-		ifr.ifr_mtu = value;
-	assert_int_equal(ioctl(tap.ctl, request, &ifr), 0);
-	return ifr;
-}
-
-/* Asking makes the kernel act on a change of the carrier at once. */
-static bool
-rep_carrier(void)
-{
-	struct ethtool_value link = {.cmd = ETHTOOL_GLINK};
-	struct ifreq ifr = {.ifr_name = REP, .ifr_data = (void *)&link};
-
-	assert_int_equal(ioctl(tap.ctl, SIOCETHTOOL, &ifr), 0);
-	return link.data != 0;
-}
-
-/* A packet socket on the representor; every frame has a struct virtio_net_hdr before it. */
-static int
-rep_open(struct sf *sf, uint16_t pairs, bool rx_csum)
-{
-	struct sockaddr_ll at = {.sll_family = AF_PACKET,
-		.sll_protocol = htons(ETH_P_ALL),
-		.sll_ifindex = sf->rep_ifindex};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), on = 1;
-
-	rep_ioctl(SIOCSIFFLAGS, IFF_UP);
-	assert_true(fd >= 0);
-	assert_int_equal(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(tap.ops->set_queues(sf, pairs, rx_csum), 0);
-	assert_true(rep_carrier());
-	return fd;
-}
-
-static bool
-wait_readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, ARRIVAL_MS) == 1;
-}
-
-static size_t
-frame_make(uint8_t *frame, size_t len)
-{
-	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)frame;
-
-	for (size_t i = 0; i < len; i++)
-		frame[i] = (uint8_t)(i * 7 + len);
-	memset(&eth->dst_addr, 0xff, sizeof(eth->dst_addr));
-	eth->src_addr = device_mac;
-	eth->ether_type = htons(ETH_TEST);
-	return len;
-}
-
-/*
- * IPv4/UDP with an unfinished checksum: the pseudo header's sum, as a stack with offload leaves it.
- */
-static size_t
-frame_make_udp(uint8_t *frame, uint16_t src_port)
-{
-	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)frame;
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(eth + 1);
-	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
-	const uint16_t payload = 64;
-
-	frame_make(frame, sizeof(*eth) + sizeof(*ip) + sizeof(*udp) + payload);
-	eth->ether_type = htons(RTE_ETHER_TYPE_IPV4);
-	*ip = (struct rte_ipv4_hdr){
-		.version_ihl = RTE_IPV4_VHL_DEF,
-		.total_length = htons(sizeof(*ip) + sizeof(*udp) + payload),
-		.time_to_live = 64,
-		.next_proto_id = IPPROTO_UDP,
-		.src_addr = htonl(0xc0000201u),
-		.dst_addr = htonl(0xc0000202u),
-	};
-	ip->hdr_checksum = rte_ipv4_cksum(ip);
-	udp->src_port = htons(src_port);
-	udp->dst_port = htons(9);
-	udp->dgram_len = htons(sizeof(*udp) + payload);
-	udp->dgram_cksum = rte_ipv4_phdr_cksum(ip, 0);
-	return sizeof(*eth) + sizeof(*ip) + sizeof(*udp) + payload;
-}
-
-static const struct virtio_net_hdr needs_csum = {
-	.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-	.csum_start = sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr),
-	.csum_offset = offsetof(struct rte_udp_hdr, dgram_cksum),
-};
-
-static void
-rep_send(int fd, const struct virtio_net_hdr *hdr, const uint8_t *frame, size_t len)
-{
-	struct virtio_net_hdr none = {0};
-	struct iovec iov[2] = {
-		{(void *)(uintptr_t)(hdr != NULL ? hdr : &none), sizeof(none)},
-		{(void *)(uintptr_t)frame, len},
-	};
-
-	assert_int_equal(writev(fd, iov, 2), sizeof(none) + len);
-}
+#include "sf_tap_fixture.h"
 
 static size_t
 rep_recv(int fd, struct virtio_net_hdr *hdr, uint8_t *frame)
@@ -261,26 +54,6 @@ packet_make(const struct virtio_net_hdr *hdr, const uint8_t *frame, size_t len, 
 	if (hdr != NULL)
 		VRING_MBUF_HDR(first)->hdr = *hdr;
 	return first;
-}
-
-static struct rte_mbuf *
-recv_one(struct sf *sf, uint16_t queue)
-{
-	struct rte_mbuf *m = NULL;
-
-	assert_true(wait_readable(tap.ops->rx_fd(sf, queue)));
-	assert_int_equal(tap.ops->rx_burst(sf, queue, &m, 1), 1);
-	return m;
-}
-
-static void
-assert_packet(struct rte_mbuf *m, const uint8_t *frame, size_t len)
-{
-	uint8_t buf[MAX_FRAME];
-
-	assert_int_equal(rte_pktmbuf_pkt_len(m), len);
-	assert_int_equal(rte_mbuf_check(m, 1, &(const char *){NULL}), 0);
-	assert_memory_equal(rte_pktmbuf_read(m, 0, (uint32_t)len, buf), frame, len);
 }
 
 static void
@@ -469,28 +242,6 @@ an_unfinished_checksum_is_delivered_only_when_asked_for(void **state)
 		close(fd);
 		tap_delete(sf);
 	}
-}
-
-static void
-send_flows(int fd, uint16_t n)
-{
-	uint8_t frame[MAX_FRAME];
-
-	for (uint16_t i = 0; i < n; i++)
-		rep_send(fd, &needs_csum, frame, frame_make_udp(frame, 1000 + i));
-}
-
-static unsigned int
-recv_count(struct sf *sf, uint16_t queue)
-{
-	struct rte_mbuf *pkts[VRING_BURST];
-	unsigned int n, all = 0;
-
-	while ((n = tap.ops->rx_burst(sf, queue, pkts, RTE_DIM(pkts))) > 0) {
-		rte_pktmbuf_free_bulk(pkts, n);
-		all += n;
-	}
-	return all;
 }
 
 static void

@@ -195,7 +195,7 @@ several_writes_go_on_after_each_pending_one(void **state)
 	b->ret = -EINPROGRESS;
 	b->ret_from = 0;
 	post(b, VFIO_USER_REGION_WRITE_MULTI, &three_writes, sizeof(three_writes), NULL, 0);
-	assert_false(vfio_user_device_handle(b->dev));
+	assert_false(vfio_user_device_handle(b->dev, b->fds));
 	assert_false(vfio_user_device_complete(b->dev, 0));
 	assert_int_equal(b->seen.calls, 2);
 	assert_memory_equal(b->seen.data, "12345678", 8);
@@ -214,7 +214,7 @@ pending_write_that_fails_ends_the_series(void **state)
 	b->ret = -EINPROGRESS;
 	b->ret_from = 1;
 	post(b, VFIO_USER_REGION_WRITE_MULTI, &three_writes, sizeof(three_writes), NULL, 0);
-	assert_false(vfio_user_device_handle(b->dev));
+	assert_false(vfio_user_device_handle(b->dev, b->fds));
 	assert_true(vfio_user_device_complete(b->dev, -EIO));
 	assert_int_equal(reply(b), 0);
 	assert_int_equal(multi_done(b), 1);

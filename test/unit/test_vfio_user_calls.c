@@ -104,7 +104,7 @@ on_request(void *ctx)
 {
 	struct server *s = ctx;
 
-	if (vfio_user_device_handle(s->dev))
+	if (vfio_user_device_handle(s->dev, vfio_user_front_request_fds(s->front)))
 		vfio_user_front_reply(s->front);
 }
 

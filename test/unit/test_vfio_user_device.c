@@ -139,7 +139,7 @@ version_handled_again_by_a_successor_is_no_second_one(void **state)
 	atomic_store(&b->mb->state, MAILBOX_REQUEST);
 	vfio_user_device_destroy(b->dev);
 	bench_device(b, &ops);
-	assert_true(vfio_user_device_handle(b->dev));
+	assert_true(vfio_user_device_handle(b->dev, b->fds));
 	assert_int_equal(reply(b), 0);
 }
 
@@ -334,9 +334,9 @@ pending_operation_is_answered_when_complete(void **state)
 
 	b->ret = -EINPROGRESS;
 	post(b, VFIO_USER_REGION_READ, &a, sizeof(a), NULL, 0);
-	assert_false(vfio_user_device_handle(b->dev));
+	assert_false(vfio_user_device_handle(b->dev, b->fds));
 	assert_true(vfio_user_device_pending(b->dev));
-	assert_false(vfio_user_device_handle(b->dev)); /* not twice */
+	assert_false(vfio_user_device_handle(b->dev, b->fds)); /* not twice */
 	assert_int_equal(b->seen.calls, 1);
 	memcpy(b->read_buf, "late", 4);
 	assert_true(vfio_user_device_complete(b->dev, 0));
@@ -352,7 +352,7 @@ completion_without_a_pending_operation_does_nothing(void **state)
 
 	assert_false(vfio_user_device_complete(b->dev, 0));
 	assert_int_equal(atomic_load(&b->mb->state), MAILBOX_EMPTY);
-	assert_false(vfio_user_device_handle(b->dev));
+	assert_false(vfio_user_device_handle(b->dev, b->fds));
 }
 
 static void
@@ -362,7 +362,7 @@ request_of_a_vanished_client_is_abandoned(void **state)
 
 	b->ret = -EINPROGRESS;
 	post(b, VFIO_USER_DEVICE_RESET, NULL, 0, NULL, 0);
-	assert_false(vfio_user_device_handle(b->dev));
+	assert_false(vfio_user_device_handle(b->dev, b->fds));
 	vfio_user_device_reset_connection(b->dev);
 	assert_int_equal(b->mb->reply_wanted, 0);
 	assert_int_equal(atomic_load(&b->mb->state), MAILBOX_REPLY);
@@ -371,17 +371,17 @@ request_of_a_vanished_client_is_abandoned(void **state)
 }
 
 static void
-unhandled_request_of_a_vanished_client_gives_up_its_descriptors(void **state)
+unhandled_request_of_a_vanished_client_touches_no_descriptor(void **state)
 {
 	const struct vfio_user_dma_map m = {32, 3, 0, 0, 0x1000};
 	struct bench *b = *state;
-	int fd = memfd("ram"), before = open_fds();
+	int fd = memfd("ram");
 
 	post(b, VFIO_USER_DMA_MAP, &m, sizeof(m), &fd, 1);
 	vfio_user_device_reset_connection(b->dev);
-	assert_int_equal(open_fds(), before);
+	assert_true(same_file(b->fds[0], fd));
+	assert_int_equal(reply(b), ECONNRESET);
 	assert_int_equal(b->seen.calls, 0);
-	atomic_store(&b->mb->state, MAILBOX_EMPTY);
 	vfio_user_device_reset_connection(b->dev);
 	assert_int_equal(atomic_load(&b->mb->state), MAILBOX_EMPTY);
 	close(fd);
@@ -394,13 +394,25 @@ successor_handles_the_standing_request_again(void **state)
 
 	b->ret = -EINPROGRESS;
 	post(b, VFIO_USER_DEVICE_RESET, NULL, 0, NULL, 0);
-	assert_false(vfio_user_device_handle(b->dev));
+	assert_false(vfio_user_device_handle(b->dev, b->fds));
 	vfio_user_device_destroy(b->dev);
 	bench_device(b, &ops);
 	b->ret = 0;
-	assert_true(vfio_user_device_handle(b->dev));
+	assert_true(vfio_user_device_handle(b->dev, b->fds));
 	assert_int_equal(reply(b), 0);
 	assert_int_equal(b->resets, 2);
+}
+
+static void
+refused_request_is_answered_without_being_looked_at(void **state)
+{
+	struct bench *b = *state;
+
+	assert_false(vfio_user_device_refuse(b->dev, -EIO));
+	post(b, VFIO_USER_DEVICE_RESET, NULL, 0, NULL, 0);
+	assert_true(vfio_user_device_refuse(b->dev, -EIO));
+	assert_int_equal(reply(b), EIO);
+	assert_int_equal(b->resets, 0);
 }
 
 static void
@@ -411,7 +423,7 @@ mailbox_that_lies_about_its_lengths_does_no_harm(void **state)
 	post(b, VFIO_USER_REGION_WRITE_MULTI, NULL, 0, NULL, 0);
 	b->mb->req_len = UINT32_MAX;
 	b->mb->nfds = 255;
-	assert_true(vfio_user_device_handle(b->dev));
+	assert_true(vfio_user_device_handle(b->dev, b->fds));
 	assert_int_equal(reply(b), EINVAL);
 }
 
@@ -440,8 +452,9 @@ test_vfio_user_device(void)
 		T(pending_operation_is_answered_when_complete),
 		T(completion_without_a_pending_operation_does_nothing),
 		T(request_of_a_vanished_client_is_abandoned),
-		T(unhandled_request_of_a_vanished_client_gives_up_its_descriptors),
+		T(unhandled_request_of_a_vanished_client_touches_no_descriptor),
 		T(successor_handles_the_standing_request_again),
+		T(refused_request_is_answered_without_being_looked_at),
 		T(mailbox_that_lies_about_its_lengths_does_no_harm),
 	};
 

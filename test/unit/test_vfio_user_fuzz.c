@@ -109,7 +109,7 @@ on_request(void *ctx)
 {
 	struct bench *b = ctx;
 
-	if (vfio_user_device_handle(b->dev))
+	if (vfio_user_device_handle(b->dev, vfio_user_front_request_fds(b->front)))
 		vfio_user_front_reply(b->front);
 }
 
@@ -126,6 +126,7 @@ on_disconnected(void *ctx)
 
 	b->disconnected++;
 	vfio_user_device_reset_connection(b->dev);
+	vfio_user_front_gone_done(b->front);
 }
 
 static const struct vfio_user_front_ops front_ops = {

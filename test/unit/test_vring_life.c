@@ -104,6 +104,103 @@ successor_stores_a_used_index_that_did_not_get_out(void **state)
 }
 
 static void
+a_ring_that_does_not_fit_its_record_is_not_started(void **state)
+{
+	static const struct {
+		uint16_t record, avail, used; /* the record's used index, and the ring's two */
+		int want;
+	} table[] = {
+		{100, 100, 100, 0},
+		{100, 100 + RIG_SIZE, 100, 0},
+		{100, 101 + RIG_SIZE, 100, -ERANGE}, /* more than the ring holds */
+		{100, 99, 99, -ERANGE},		     /* given back before it was available */
+		{100, 200, 68, 0},		     /* a burst that did not get out */
+		{100, 200, 67, -ERANGE},
+		{100, 200, 101, -ERANGE}, /* the record is older than the ring */
+		{100, 100 + 32768, 100, -ERANGE},
+		{10, 20, 65530, 0}, /* across the wrap */
+		{65530, 20, 65530, 0},
+		{0x5a5a, 20, 10, -ERANGE},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < RTE_DIM(table); i++) {
+		vring_stop(&r->vr);
+		r->rec = (struct ring_record){.running = 1, .used_idx = table[i].record};
+		r->vd.avail->idx = table[i].avail;
+		r->vd.used->idx = table[i].used;
+		assert_int_equal(vring_start(&r->vr, &r->conf), table[i].want);
+		/* What is refused is left as it is. */
+		assert_int_equal(r->vd.used->idx,
+			table[i].want == 0 ? table[i].record : table[i].used);
+		assert_int_equal(r->rec.used_idx, table[i].record);
+	}
+}
+
+static void
+stats_go_on_and_count_a_chain_taken_again_once(void **state)
+{
+	const struct vring_buf buf = rig_tx_buf(*state, RIG_BUFS, 64, 1);
+	struct rig *r = *state;
+	struct rte_mbuf *m;
+
+	loop_once(r, 20);
+	vring_driver_add(&r->vd, &buf, 1, 0, false, 0);
+	vring_driver_publish(&r->vd);
+	assert_int_equal(r->burst->dequeue(&r->vr, r->mp, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	assert_int_equal(r->rec.stats.received_desc, 41);
+	/* As if the process had died before vring_tx_complete(). */
+	assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+	assert_int_equal(rig_dequeue(r, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	assert_int_equal(r->rec.stats.received_desc, 41);
+	assert_int_equal(r->rec.stats.completed_desc, 41);
+	assert_true(vring_interrupt_wanted(&r->vr));
+}
+
+static void
+the_first_interrupt_after_a_resume_is_wanted(void **state)
+{
+	static const uint64_t features[] = {0, RIG_EVENT};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < RTE_DIM(features); i++) {
+		rig_start(r, RIG_SIZE, features[i]);
+		loop_once(r, 20);
+		(void)vring_interrupt_wanted(&r->vr);
+		/* The decision is in the record; nobody knows whether the interrupt got out. */
+		assert_int_equal(r->rec.signalled_used, r->rec.used_idx);
+		assert_int_equal(vring_start(&r->vr, &r->conf), 0);
+		assert_true(vring_interrupt_wanted(&r->vr));
+		assert_false(vring_interrupt_wanted(&r->vr));
+	}
+}
+
+static void
+chains_are_given_back_when_the_packets_are_sent(void **state)
+{
+	const struct vring_buf buf = rig_tx_buf(*state, RIG_BUFS, 64, 1);
+	struct rig *r = *state;
+	struct rte_mbuf *m[2];
+
+	for (uint16_t i = 0; i < 2; i++) {
+		vring_driver_add(&r->vd, &buf, 1, 0, false, i);
+		vring_driver_publish(&r->vd);
+		assert_int_equal(r->burst->dequeue(&r->vr, r->mp, &m[i], 1), 1);
+		rig_assert_none_used(r);
+		assert_int_equal(vring_tx_taken(&r->vr), i + 1);
+	}
+	rte_pktmbuf_free_bulk(m, 2);
+	vring_tx_complete(&r->vr);
+	assert_int_equal(vring_tx_taken(&r->vr), 0);
+	rig_assert_used(r, 0, 0);
+	rig_assert_used(r, 1, 0);
+	vring_tx_complete(&r->vr); /* nothing taken, nothing given */
+	rig_assert_none_used(r);
+}
+
+static void
 chain_taken_but_not_given_back_is_taken_again(void **state)
 {
 	const struct vring_buf buf = {RIG_BUFS, 100};
@@ -405,7 +502,7 @@ interrupt_event_is_obeyed(void **state)
 		rig_start(r, RIG_SIZE, RIG_EVENT);
 		/* Take up a ring that stands there already. */
 		vring_stop(&r->vr);
-		r->rec.used_idx = (uint16_t)table[i].before;
+		r->rec.used_idx = r->vd.used->idx = (uint16_t)table[i].before;
 		r->vd.avail_idx = r->vd.used_idx = (uint16_t)table[i].before;
 		vring_driver_publish(&r->vd);
 		assert_int_equal(vring_start(&r->vr, &r->conf), 0);
@@ -505,6 +602,10 @@ test_vring_life(void)
 		T(stopped_ring_goes_on_where_it_stood),
 		T(ring_with_a_cleared_record_begins_at_zero),
 		T(successor_stores_a_used_index_that_did_not_get_out),
+		T(a_ring_that_does_not_fit_its_record_is_not_started),
+		T(stats_go_on_and_count_a_chain_taken_again_once),
+		T(the_first_interrupt_after_a_resume_is_wanted),
+		T(chains_are_given_back_when_the_packets_are_sent),
 		T(chain_taken_but_not_given_back_is_taken_again),
 		T(impossible_rings_are_not_started),
 		T(ring_misaligned_in_memory_is_not_started),

@@ -24,10 +24,12 @@ struct bench {
 	struct vfio_user_front *front;
 	int kicks[QUEUES];
 	int fds_before;
-	bool hold;	  /* leave requests unanswered */
-	bool big;	  /* answer with REPLY_BYTES of body */
-	bool end;	  /* ask for the end of the connection */
-	bool abandon;	  /* disconnected(): end the standing request */
+	bool hold;	/* leave requests unanswered */
+	bool big;	/* answer with a body... */
+	uint32_t bytes; /* ... of that many bytes, if not REPLY_BYTES */
+	bool end;	/* ask for the end of the connection */
+	bool abandon;	/* disconnected(): end the standing request */
+	bool linger;	/* disconnected(): say later that it is dealt with */
 	unsigned int requests, connected, disconnected;
 	unsigned int nfds; /* of the last request */
 	uint16_t ids[256]; /* of requests, in order */
@@ -37,19 +39,26 @@ struct bench {
 	char line[200];	    /* the last of them */
 };
 
+/* What the device side does. */
 UNUSED static void
-answer(struct bench *b)
+answer_only(struct bench *b)
 {
 	struct vfio_user_header hdr;
 
 	memcpy(&hdr, b->mb->header, sizeof(hdr));
 	hdr.flags = VFIO_USER_F_TYPE_REPLY;
-	b->mb->reply_len = b->big ? REPLY_BYTES : 0;
+	b->mb->reply_len = !b->big ? 0 : b->bytes != 0 ? b->bytes : REPLY_BYTES;
 	hdr.size = VFIO_USER_HEADER_SIZE + b->mb->reply_len;
 	memset(b->mb->reply, hdr.id & 0xff, b->mb->reply_len);
 	memcpy(b->mb->reply_header, &hdr, sizeof(hdr));
 	b->mb->close = b->end;
 	atomic_store(&b->mb->state, MAILBOX_REPLY);
+}
+
+UNUSED static void
+answer(struct bench *b)
+{
+	answer_only(b);
 	vfio_user_front_reply(b->front);
 }
 
@@ -64,8 +73,8 @@ on_request(void *ctx)
 	b->ids[b->requests++ % 256] = hdr.id;
 	b->nfds = b->mb->nfds;
 	if (b->keep_fd && b->nfds > 0) {
-		b->last_fd = b->mb->fds[0];
-		b->mb->fds[0] = -1;
+		b->last_fd = vfio_user_front_request_fds(b->front)[0];
+		vfio_user_front_request_fds(b->front)[0] = -1;
 	}
 	/* Later kicks need a negotiated connection. */
 	if (hdr.command == VFIO_USER_VERSION)
@@ -90,6 +99,8 @@ on_disconnected(void *ctx)
 		b->mb->reply_wanted = 0;
 		atomic_store(&b->mb->state, MAILBOX_REPLY);
 	}
+	if (!b->linger)
+		vfio_user_front_gone_done(b->front);
 }
 
 UNUSED static void
@@ -124,22 +135,29 @@ bench_front(struct bench *b, struct vfio_user_front **out)
 	return vfio_user_front_create(&conf, out);
 }
 
-UNUSED static int
-setup(void **state)
+UNUSED static void
+bench_doorbells(struct bench *b)
 {
 	const struct vfio_user_notify notify = {
 		.region = BAR, .offset = DOORBELLS, .size = 4 * QUEUES + 2, .multiplier = 4};
+
+	vfio_user_front_set_notify(b->front, &notify);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		assert_int_equal(vfio_user_front_set_kick(b->front, i, b->kicks[i]), 0);
+}
+
+UNUSED static int
+setup(void **state)
+{
 	struct bench *b = calloc(1, sizeof(*b));
 
 	b->fds_before = open_fds();
 	place_make(&b->place);
 	b->mb = mailbox_new();
 	assert_int_equal(bench_front(b, &b->front), 0);
-	vfio_user_front_set_notify(b->front, &notify);
-	for (unsigned int i = 0; i < QUEUES; i++) {
+	for (unsigned int i = 0; i < QUEUES; i++)
 		b->kicks[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		assert_int_equal(vfio_user_front_set_kick(b->front, i, b->kicks[i]), 0);
-	}
+	bench_doorbells(b);
 	*state = b;
 	return 0;
 }

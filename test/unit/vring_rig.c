@@ -187,7 +187,9 @@ uint16_t
 rig_dequeue(struct rig *r, struct rte_mbuf **pkts, uint16_t n)
 {
 	vring_refresh(&r->vr);
-	return r->burst->dequeue(&r->vr, r->mp, pkts, n);
+	n = r->burst->dequeue(&r->vr, r->mp, pkts, n);
+	vring_tx_complete(&r->vr);
+	return n;
 }
 
 uint16_t

@@ -3,11 +3,25 @@
  */
 
 /*
- * Transport "vfio_user": a modern virtio-net PCIe function at a vfio-user socket.
+ * Transport "vfio_user": a modern virtio-net PCIe function behind a vfio-user socket.
  *
  * Composes the function from lib/pci (configuration space, MSI-X), lib/virtio (registers) and
- * lib/vfio_user (socket, protocol). Whatever has to wait for workers is a step: the client's access
+ * lib/vfio_user (device side). Whatever has to wait for workers is a step: the client's access
  * stays unanswered until op_done().
+ *
+ * A process may end between any two steps; its successor finds the registers as they were left and
+ * handles the request again. So each operation, done once more, leads to the same registers and the
+ * same reply:
+ *
+ * - Register writes store what they were given. What a write does beyond that is done again (reset,
+ *   FLR, a queue's reset, which shows in its register until it is done) or follows from the
+ *   registers: bus mastering (dma_enabled()), whether INTx or MSI-X is in use (adopted()), the
+ *   driver's status and its queues.
+ * - The one read that changes something is the ISR's. What it took away and did not deliver is
+ *   there again: adopted() sets every bit that may have been set.
+ * - Interrupts are attached once more, to another descriptor of the same eventfd; detaching and
+ *   masking what is detached and masked changes nothing. A loopback signal may come twice.
+ * - Several writes in one message are done again from the first on.
  */
 
 #include <errno.h>
@@ -20,8 +34,10 @@
 #include <rte_log.h>
 
 #include "emu/emu.h"
+#include "state/fault_point.h"
 #include "vfio_user/vfio_user.h"
 #include "virtio/virtio_pci.h"
+#include "vfio_user_door.h"
 
 RTE_LOG_REGISTER(vfio_user_logtype, virtnet.emu.vfio_user, NOTICE);
 
@@ -41,7 +57,7 @@ struct vfio_user_emu {
 	struct virtio_dev *vdev;
 	struct virtio_pci *vp;
 	struct vfio_user_device *dev;
-	struct vfio_user_front *front;
+	struct emu_door *door;
 	const struct emu_upcalls *up;
 	void *ctx;
 	enum step step;
@@ -111,6 +127,7 @@ config_write(struct vfio_user_emu *e, uint64_t off, const void *buf, uint32_t co
 {
 	const int events = pci_fn_cfg_write(e->fn, off, buf, count);
 
+	FAULT_POINT("emu.config.written");
 	if (events < 0)
 		return events;
 	if (events & PCI_EV_FLR)
@@ -181,6 +198,20 @@ dma_unmap(void *ctx, uint64_t iova, uint64_t size, bool all)
 }
 
 static void
+keep(struct vfio_user_emu *e, enum emu_keep kind, unsigned int index, unsigned int count, int fd)
+{
+	e->up->keep(e->ctx, kind, index, count, fd);
+}
+
+static void
+forget_irq_fds(struct vfio_user_emu *e)
+{
+	if (e->msix_vectors > 0)
+		keep(e, EMU_KEEP_MSIX, 0, e->msix_vectors, -1);
+	keep(e, EMU_KEEP_INTX, 0, 1, -1);
+}
+
+static void
 close_fds(const struct vfio_user_irq_set *set)
 {
 	for (unsigned int i = 0; set->fds != NULL && i < set->count; i++)
@@ -195,6 +226,8 @@ detach_msix(struct vfio_user_emu *e, unsigned int start, unsigned int count)
 
 	for (unsigned int i = 0; i < count; i++)
 		none[i] = -1;
+	if (count > 0)
+		keep(e, EMU_KEEP_MSIX, start, count, -1);
 	return pci_irqs_set_msix(e->irqs, start, count, none);
 }
 
@@ -209,9 +242,14 @@ irq_set_msix(struct vfio_user_emu *e, const struct vfio_user_irq_set *set)
 		if (set->fds == NULL)
 			return detach_msix(e, set->start, set->count);
 		ret = pci_irqs_set_msix(e->irqs, set->start, set->count, set->fds);
-		if (ret < 0)
+		if (ret < 0) {
 			close_fds(set);
-		return ret;
+			return ret;
+		}
+		FAULT_POINT("emu.irqs.set");
+		for (unsigned int i = 0; i < set->count; i++)
+			keep(e, EMU_KEEP_MSIX, set->start + i, 1, set->fds[i]);
+		return 0;
 	}
 	for (unsigned int i = 0; i < set->count; i++)
 		if (set->data == VFIO_USER_IRQ_NONE || set->bools[i])
@@ -227,6 +265,8 @@ attach_intx(struct vfio_user_emu *e, const struct vfio_user_irq_set *set, int fd
 
 	if (ret < 0)
 		close_fds(set);
+	else
+		keep(e, EMU_KEEP_INTX, 0, 1, fd);
 	return ret;
 }
 
@@ -298,55 +338,71 @@ static const struct vfio_user_device_ops device_ops = {
 	.reset = device_reset,
 };
 
+/* The reply stands. */
 static void
-front_request(void *ctx)
+answer(struct vfio_user_emu *e)
 {
-	struct vfio_user_emu *e = ctx;
-
-	/* A former client is still being cleaned up: its successor waits. */
-	if (e->step == STEP_GONE)
-		return;
-	if (vfio_user_device_handle(e->dev))
-		vfio_user_front_reply(e->front);
+	e->door->ops->reply(e->door);
 }
 
 static void
-front_connected(void *ctx)
+emu_request(struct emu *emu, int *fds)
 {
-	struct vfio_user_emu *e = ctx;
+	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
+
+	if (vfio_user_device_handle(e->dev, fds))
+		answer(e);
+}
+
+static void
+emu_refuse(struct emu *emu)
+{
+	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
+
+	if (vfio_user_device_refuse(e->dev, -EIO))
+		answer(e);
+}
+
+static void
+emu_connected(struct emu *emu)
+{
+	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
 
 	e->up->connected(e->ctx);
 }
 
-/* The host has gone: what it was waiting for is over, what it gave us goes once nobody uses it. */
+/* Nothing of the client's is in use any more. */
 static void
-front_disconnected(void *ctx)
+gone(struct vfio_user_emu *e)
 {
-	struct vfio_user_emu *e = ctx;
-
-	pci_irqs_clear(e->irqs);
-	vfio_user_device_reset_connection(e->dev);
-	e->step = STEP_GONE;
-	if (e->up->disconnected(e->ctx) == -EINPROGRESS)
-		return;
 	e->step = STEP_NONE;
 	function_reset(e, false);
+	FAULT_POINT("emu.gone.cleaned");
+	e->door->ops->gone_done(e->door);
 }
 
+/* The host has gone: what it was waiting for is over, what it gave us goes once nobody uses it. */
 static void
-front_log(void *ctx, int level, const char *msg)
+emu_disconnected(struct emu *emu)
 {
-	RTE_SET_USED(ctx);
-	rte_log(level <= LOG_WARNING ? RTE_LOG_WARNING : RTE_LOG_INFO, vfio_user_logtype, "%s\n",
-		msg);
+	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
+
+	FAULT_POINT("emu.gone.before");
+	pci_irqs_clear(e->irqs);
+	forget_irq_fds(e);
+	vfio_user_device_reset_connection(e->dev);
+	e->step = STEP_GONE;
+	if (e->up->disconnected(e->ctx) != -EINPROGRESS)
+		gone(e);
 }
 
-static const struct vfio_user_front_ops front_ops = {
-	.request = front_request,
-	.connected = front_connected,
-	.disconnected = front_disconnected,
-	.log = front_log,
-};
+static bool
+emu_busy(const struct emu *emu)
+{
+	const struct vfio_user_emu *e = (const struct vfio_user_emu *)emu;
+
+	return e->step != STEP_NONE || vfio_user_device_pending(e->dev);
+}
 
 /* An access has taken effect; what else it changed may take effect now. */
 static void
@@ -355,7 +411,7 @@ access_done(struct vfio_user_emu *e, int err)
 	if (set_dma(e, pci_fn_bus_master(e->fn)) == -EINPROGRESS)
 		return;
 	if (vfio_user_device_complete(e->dev, err))
-		vfio_user_front_reply(e->front);
+		answer(e);
 }
 
 static void
@@ -377,8 +433,7 @@ op_done(struct emu *emu, int err)
 		access_done(e, err);
 		break;
 	case STEP_GONE:
-		function_reset(e, false);
-		front_request(e); /* of the next client, if it was quick */
+		gone(e);
 		break;
 	}
 }
@@ -388,15 +443,23 @@ set_kick(struct emu *emu, uint16_t queue, int fd)
 {
 	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
 
-	(void)vfio_user_front_set_kick(e->front, queue, fd);
+	e->door->ops->set_kick(e->door, queue, fd);
 }
 
 static bool
-connected(const struct emu *emu)
+is_connected(const struct emu *emu)
 {
 	const struct vfio_user_emu *e = (const struct vfio_user_emu *)emu;
 
-	return vfio_user_front_connected(e->front);
+	return e->door->ops->connected(e->door);
+}
+
+static bool
+dma_enabled(const struct emu *emu)
+{
+	const struct vfio_user_emu *e = (const struct vfio_user_emu *)emu;
+
+	return e->dma_on;
 }
 
 static bool
@@ -428,10 +491,6 @@ emu_destroy(struct emu *emu)
 {
 	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
 
-	if (e->dev != NULL)
-		vfio_user_device_reset_connection(
-			e->dev); /* closes what a standing request carries */
-	vfio_user_front_destroy(e->front);
 	vfio_user_device_destroy(e->dev);
 	virtio_pci_destroy(e->vp);
 	if (e->irqs != NULL)
@@ -439,6 +498,37 @@ emu_destroy(struct emu *emu)
 	if (e->fn != NULL)
 		pci_fn_destroy(e->fn);
 	free(e);
+}
+
+/* As a predecessor had it: what is pending for it stays pending until adopted(). */
+static int
+adopt_fd(struct emu *emu, enum emu_keep kind, unsigned int index, int fd)
+{
+	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
+	int ret = -EINVAL;
+
+	switch (kind) {
+	case EMU_KEEP_MSIX:
+		ret = pci_irqs_adopt_msix(e->irqs, index, fd);
+		break;
+	case EMU_KEEP_INTX:
+		ret = index == 0 ? pci_irqs_adopt_intx(e->irqs, fd) : -EINVAL;
+		break;
+	}
+	if (ret < 0 && fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static void
+adopted(struct emu *emu)
+{
+	struct vfio_user_emu *e = (struct vfio_user_emu *)emu;
+
+	/* A write that changed the mode may be seen as none when it is handled again. */
+	virtio_dev_irq_mode_changed(e->vdev);
+	pci_irqs_resignal(e->irqs);
+	virtio_dev_resignal(e->vdev);
 }
 
 /* The PCI function: capabilities, registers, interrupts. */
@@ -491,31 +581,17 @@ create_device_side(
 	return vfio_user_device_create(&conf, &e->dev);
 }
 
-static int
-create_front(struct vfio_user_emu *e, const struct emu_params *p)
+static void
+set_notify(struct vfio_user_emu *e)
 {
-	const struct vfio_user_notify notify = {
+	const struct emu_notify notify = {
 		.region = VIRTIO_PCI_BAR,
 		.multiplier = VIRTIO_PCI_NOTIFY_MULT,
 		.offset = VIRTIO_PCI_NOTIFY_OFFSET,
 		.size = VIRTIO_PCI_NOTIFY_SIZE,
 	};
-	const struct vfio_user_front_conf conf = {
-		.base = p->base,
-		.mailbox = p->mailbox,
-		.path = p->socket,
-		.mode = p->mode,
-		.gid = (gid_t)-1,
-		.ops = &front_ops,
-		.ctx = e,
-		.max_queues = VIRTIO_MAX_QUEUES,
-		.any_fd = p->any_file,
-	};
-	const int ret = vfio_user_front_create(&conf, &e->front);
 
-	if (ret == 0)
-		vfio_user_front_set_notify(e->front, &notify);
-	return ret;
+	e->door->ops->set_notify(e->door, &notify);
 }
 
 static const struct emu_ops vfio_user_ops;
@@ -530,6 +606,7 @@ emu_create(const struct emu_params *p, struct emu **out)
 	if (e == NULL)
 		return -ENOMEM;
 	e->emu.ops = &vfio_user_ops;
+	e->door = p->door;
 	e->vdev = p->vdev;
 	e->up = p->up;
 	e->ctx = p->ctx;
@@ -537,24 +614,32 @@ emu_create(const struct emu_params *p, struct emu **out)
 	ret = create_function(e, p, &fp);
 	if (ret == 0)
 		ret = create_device_side(e, p, &fp);
-	if (ret == 0)
-		ret = create_front(e, p);
 	if (ret < 0) {
 		emu_destroy(&e->emu);
 		return ret;
 	}
 	e->dma_on = pci_fn_bus_master(e->fn);
+	set_notify(e);
 	*out = &e->emu;
 	return 0;
 }
 
 static const struct emu_ops vfio_user_ops = {
 	.name = "vfio_user",
+	.door_create = vfio_user_door_create,
 	.create = emu_create,
 	.destroy = emu_destroy,
+	.request = emu_request,
+	.connected = emu_connected,
+	.disconnected = emu_disconnected,
+	.refuse = emu_refuse,
+	.adopt_fd = adopt_fd,
+	.adopted = adopted,
+	.busy = emu_busy,
 	.op_done = op_done,
 	.set_kick = set_kick,
-	.connected = connected,
+	.is_connected = is_connected,
+	.dma_enabled = dma_enabled,
 	.msix_enabled = msix_enabled,
 	.irq_msix = irq_msix,
 	.irq_intx = irq_intx,

@@ -23,6 +23,12 @@
  * follow.
  */
 #define QMP_IDLE_MS 1000u
+/**
+ * Pause between tries to connect when there is no room among the clients that wait. The process
+ * before us may have been one; QEMU takes it out when it sees that it is gone. Altogether not
+ * longer than one waits for the greeting, which is for the same reason.
+ */
+#define QMP_RETRY_MS 100u
 
 static const struct host_ops qmp_ops;
 static const struct qmp_conn_cb conn_cb;
@@ -204,6 +210,12 @@ host_connect(struct qmp_host *h)
 	int ret;
 
 	ret = qmp_conn_open(h->conf.qmp_socket, h->base, &conn_cb, h, &h->conn);
+	if (ret == -EAGAIN && h->connect_ms < QMP_GREETING_MS) {
+		h->connect_ms += QMP_RETRY_MS;
+		timer_ms(h->retry, QMP_RETRY_MS);
+		return;
+	}
+	h->connect_ms = 0;
 	if (ret == 0)
 		return;
 	gone = ret == -ENOENT || ret == -ECONNREFUSED;
@@ -224,7 +236,7 @@ host_turn(evutil_socket_t fd, short what, void *arg)
 
 	if (h->conn != NULL && qmp_conn_is_ready(h->conn))
 		jobs_start(h);
-	else if (h->conn == NULL && !TAILQ_EMPTY(&h->jobs))
+	else if (h->conn == NULL && !TAILQ_EMPTY(&h->jobs) && !evtimer_pending(h->retry, NULL))
 		host_connect(h);
 	job = TAILQ_FIRST(&h->finished);
 	if (job == NULL)
@@ -237,6 +249,12 @@ host_turn(evutil_socket_t fd, short what, void *arg)
 	done_arg = job->arg;
 	job_free(job);
 	done(done_arg, &reply);
+}
+
+static void
+host_retry(evutil_socket_t fd, short what, void *arg)
+{
+	turn_soon(arg);
 }
 
 static void
@@ -342,6 +360,8 @@ qmp_destroy(struct host *host)
 		event_free(h->turn);
 	if (h->idle != NULL)
 		event_free(h->idle);
+	if (h->retry != NULL)
+		event_free(h->retry);
 	free(h);
 }
 
@@ -385,7 +405,8 @@ qmp_create(const struct host_conf *conf, struct event_base *base, struct host **
 	TAILQ_INIT(&h->finished);
 	h->turn = evtimer_new(base, host_turn, h);
 	h->idle = evtimer_new(base, host_idle, h);
-	if (h->turn == NULL || h->idle == NULL) {
+	h->retry = evtimer_new(base, host_retry, h);
+	if (h->turn == NULL || h->idle == NULL || h->retry == NULL) {
 		qmp_destroy(&h->host);
 		goto no_memory;
 	}

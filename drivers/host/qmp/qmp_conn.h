@@ -67,7 +67,8 @@ typedef void (*qmp_reply_t)(void *arg, const struct qmp_reply *reply);
  * greeting.
  *
  * @param path  of the unix socket
- * @return 0; -errno of socket() and connect(): -ENOENT and -ECONNREFUSED if no VM runs
+ * @return 0; -errno of socket() and connect(): -ENOENT and -ECONNREFUSED if no VM runs, -EAGAIN if
+ *         too many clients wait
  */
 int qmp_conn_open(const char *path, struct event_base *base, const struct qmp_conn_cb *cb,
 	void *arg, struct qmp_conn **out);

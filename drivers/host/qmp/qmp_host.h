@@ -10,9 +10,9 @@
  * Inside of the host driver "qmp".
  *
  * qmp.c keeps the host, its connection (made when a job needs it, dropped soon after the last: QEMU
- * serves one client) and the jobs; qmp_plug.c and qmp_unplug.c are the jobs, each a small state
- * machine that advances with answers, events and a timer; qmp_pci.c reads what QEMU says about its
- * devices; qmp_conn.c is the protocol.
+ * serves one client, and another process may be taking our place) and the jobs; qmp_plug.c and
+ * qmp_unplug.c are the jobs, each a small state machine that advances with answers, events and a
+ * timer; qmp_pci.c reads what QEMU says about its devices; qmp_conn.c is the protocol.
  */
 
 #include <stdbool.h>
@@ -79,6 +79,7 @@ struct qmp_job {
 	size_t next_port;
 	const char *port; /* the one taken; no other job takes it while this one lives */
 	unsigned int tries;
+	bool second_look; /* at what is in, after a refusal */
 	/* unplug */
 	unsigned int timeout_ms;
 	bool second_half; /* of the time that the guest has */
@@ -97,6 +98,8 @@ struct qmp_host {
 	struct qmp_job_list finished; /* to be answered, one in each turn of the loop */
 	struct event *turn;
 	struct event *idle;
+	struct event *retry;	 /* pending: so many clients wait that QEMU takes no more */
+	unsigned int connect_ms; /* waited so far */
 };
 
 extern const struct qmp_job_type qmp_job_plug;
@@ -136,6 +139,8 @@ bool qmp_version_in(const struct qmp_version *v, const struct qmp_version_range 
  * known bus
  */
 bool qmp_pci_find(const json_t *buses, const char *id, char bdf[HOST_BDF_LEN]);
+/** Is there one of our devices with that id in the answer to qom-list of QMP_QOM_DEVICES? */
+bool qmp_qom_has_device(const json_t *properties, const char *id);
 /** Is there a child of that name in the answer to qom-list? */
 bool qmp_qom_has(const json_t *properties, const char *name);
 /** Has the bus whose properties these are a device on it? */

@@ -61,19 +61,35 @@ qmp_pci_find(const json_t *buses, const char *id, char bdf[HOST_BDF_LEN])
 	return false;
 }
 
-bool
-qmp_qom_has(const json_t *properties, const char *name)
+/* @return its type, NULL if there is none of that name */
+static const char *
+qom_type(const json_t *properties, const char *name)
 {
 	size_t i;
 	json_t *p;
 
 	json_array_foreach (properties, i, p) {
 		const char *have = json_string_value(json_object_get(p, "name"));
+		const char *type = json_string_value(json_object_get(p, "type"));
 
 		if (have != NULL && strcmp(have, name) == 0)
-			return true;
+			return type != NULL ? type : "";
 	}
-	return false;
+	return NULL;
+}
+
+bool
+qmp_qom_has(const json_t *properties, const char *name)
+{
+	return qom_type(properties, name) != NULL;
+}
+
+bool
+qmp_qom_has_device(const json_t *properties, const char *id)
+{
+	const char *type = qom_type(properties, id);
+
+	return type != NULL && strcmp(type, "child<" QMP_DEVICE ">") == 0;
 }
 
 bool

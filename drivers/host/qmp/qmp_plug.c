@@ -5,6 +5,9 @@
 /*
  * Plug: find a free root port, device_add, ask for the address. And query: ask for the address
  * alone.
+ *
+ * A process before us may have plugged the device and died before it could say so: a device that is
+ * in is not plugged again.
  */
 
 #include <stdio.h>
@@ -25,6 +28,7 @@
 #define LOOK_MS 100u
 
 static void plug_next_port(struct qmp_job *job);
+static void plug_start(struct qmp_job *job);
 
 static void
 plug_pci(void *arg, const struct qmp_reply *reply)
@@ -49,10 +53,29 @@ plug_timer(struct qmp_job *job)
 }
 
 static void
+plug_rewind(struct qmp_job *job)
+{
+	json_decref(job->ports);
+	job->ports = NULL;
+	job->port = NULL;
+	job->next_port = 0;
+}
+
+static void
 plug_is_in(struct qmp_job *job)
 {
 	job->state = PLUG_ADDED;
 	plug_timer(job);
+}
+
+/* Who was before us had its device_add under way when we looked. */
+static void
+plug_look_again(struct qmp_job *job)
+{
+	job->second_look = true;
+	job->state = PLUG_FINDING;
+	plug_rewind(job);
+	plug_start(job);
 }
 
 static void
@@ -64,6 +87,8 @@ plug_added(void *arg, const struct qmp_reply *reply)
 
 	if (reply->ret != NULL)
 		plug_is_in(job);
+	else if (strcasestr(reply->error_desc, "duplicate") != NULL && !job->second_look)
+		plug_look_again(job);
 	else if (too_old)
 		qmp_job_finish(job, HOST_ERR_REFUSED,
 			"host %s: QEMU %u.%u.%u: %s (vfio-user devices need QEMU 10.1 or later)",
@@ -160,8 +185,19 @@ static void
 plug_devices(void *arg, const struct qmp_reply *reply)
 {
 	struct qmp_job *job = arg;
+	const struct host_conf *conf = &job->host->conf;
 
-	job->ports = qmp_qom_ports(reply->ret);
+	if (qmp_qom_has_device(reply->ret, job->id)) {
+		job->reply.was_in = true;
+		plug_is_in(job);
+		return;
+	}
+	if (conf->root_ports == NULL)
+		job->ports = qmp_qom_ports(reply->ret);
+	else
+		job->ports = json_array();
+	for (unsigned int i = 0; conf->root_ports != NULL && i < conf->n_root_ports; i++)
+		json_array_append_new(job->ports, json_string(conf->root_ports[i]));
 	plug_next_port(job);
 }
 
@@ -171,7 +207,7 @@ plug_check(void *arg, const struct qmp_reply *reply)
 {
 	struct qmp_job *job = arg;
 
-	if (qmp_qom_has(reply->ret, job->id))
+	if (qmp_qom_has_device(reply->ret, job->id))
 		plug_is_in(job);
 	else
 		qmp_job_finish(job, HOST_ERR_UNREACHABLE,
@@ -182,8 +218,6 @@ plug_check(void *arg, const struct qmp_reply *reply)
 static void
 plug_start(struct qmp_job *job)
 {
-	const struct host_conf *conf = &job->host->conf;
-
 	if (job->state == PLUG_CHECKING) {
 		qmp_job_qom_list(job, QMP_QOM_DEVICES, plug_check);
 		return;
@@ -194,23 +228,14 @@ plug_start(struct qmp_job *job)
 			job->transport);
 		return;
 	}
-	if (conf->root_ports == NULL) {
-		qmp_job_qom_list(job, QMP_QOM_DEVICES, plug_devices);
-		return;
-	}
-	job->ports = json_array();
-	for (unsigned int i = 0; i < conf->n_root_ports; i++)
-		json_array_append_new(job->ports, json_string(conf->root_ports[i]));
-	plug_next_port(job);
+	qmp_job_qom_list(job, QMP_QOM_DEVICES, plug_devices);
 }
 
 static void
 plug_again(struct qmp_job *job)
 {
 	job->reconnected = true;
-	json_decref(job->ports);
-	job->ports = NULL;
-	job->next_port = 0;
+	plug_rewind(job);
 	qmp_job_restart(job);
 }
 

@@ -384,6 +384,30 @@ loop_set_link(struct sf *sf, bool up)
 	return 0;
 }
 
+/* There is nothing outside the process: a new one takes the place. Frames in the loop are lost. */
+static int
+loop_adopt(const struct sf_params *params, const struct sf_state *state, const int *fds,
+	struct sf **out, char *err, size_t err_len)
+{
+	struct sf *sf;
+	int ret;
+
+	(void)fds;
+	ret = loop_create(params, &sf, err, err_len);
+	if (ret != 0)
+		return ret;
+	ret = loop_set_queues(sf, state->pairs, state->rx_csum);
+	if (ret != 0) {
+		snprintf(err, err_len, "loop: %u queue pairs carried packets, the device has %u",
+			state->pairs, sf->max_pairs);
+		loop_destroy(sf);
+		return ret;
+	}
+	(void)loop_set_link(sf, state->link_up);
+	*out = sf;
+	return 0;
+}
+
 static int
 loop_rx_fd(struct sf *sf, uint16_t queue)
 {
@@ -406,6 +430,8 @@ static const struct sf_ops loop_ops = {
 	.name = "loop",
 	.create = loop_create,
 	.destroy = loop_destroy,
+	.adopt = loop_adopt,
+	.release = loop_destroy,
 	.set_queues = loop_set_queues,
 	.set_mtu = loop_set_mtu,
 	.set_link = loop_set_link,

@@ -21,9 +21,6 @@
 
 #include "sf/tap/tap.h"
 
-#define TAP_DEVICE "/dev/net/tun"
-/** Stale frames thrown away at most: the kernel queues 500 unless a user raised txqueuelen. */
-#define TAP_DRAIN_MAX 65536u
 /** Below it the kernel has no IPv6 on an interface at all, and configures it anew above. */
 #define TAP_IPV6_MIN_MTU 1280u
 
@@ -61,142 +58,11 @@ args_parse(struct tap *t, const char *args, char *err, size_t err_len)
 	return ret;
 }
 
-/*
- * Queues after the first belong to an interface that must be there, the first to one that must not.
- */
-static int
-queue_open(const char *name, bool first)
-{
-	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE};
-	int fd, ret;
-
-	fd = open(TAP_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (first)
-		ifr.ifr_flags |= (short)IFF_TUN_EXCL;
-	memcpy(ifr.ifr_name, name, IFNAMSIZ);
-	if (ioctl(fd, TUNSETIFF, &ifr) == 0)
-		return fd;
-	ret = -errno;
-	close(fd);
-	return first && ret == -EBUSY ? -EEXIST : ret;
-}
-
-static int
-queue_attach(struct tap *t, uint16_t i)
-{
-	struct ifreq ifr = {.ifr_flags = IFF_ATTACH_QUEUE};
-	struct tap_queue *q = &t->queues[i];
-	int own_ns, fd;
-
-	if (q->fd >= 0)
-		return ioctl(q->fd, TUNSETQUEUE, &ifr) == 0 ? 0 : -errno;
-	/* By the name and in the namespace that a user may have given the interface meanwhile. */
-	if (ioctl(t->queues[0].fd, TUNGETIFF, &ifr) != 0)
-		return -errno;
-	own_ns = tap_ns_enter(t->queues[0].fd);
-	fd = queue_open(ifr.ifr_name, false);
-	tap_ns_leave(own_ns);
-	if (fd < 0)
-		return fd;
-	q->fd = fd;
-	return 0;
-}
-
-/* Waits for a grace period of the kernel; drops what the queue holds. */
-static void
-queue_detach(struct tap *t, uint16_t i)
-{
-	struct ifreq ifr = {.ifr_flags = IFF_DETACH_QUEUE};
-
-	(void)ioctl(t->queues[i].fd, TUNSETQUEUE, &ifr);
-	tap_queue_release(&t->queues[i]);
-}
-
-static int
-queues_grow(struct tap *t, uint16_t from, uint16_t to)
-{
-	for (uint16_t i = from; i < to; i++) {
-		int ret = queue_attach(t, i);
-
-		if (ret == 0)
-			continue;
-		while (i-- > from)
-			queue_detach(t, i);
-		return ret;
-	}
-	return 0;
-}
-
-static void
-queue_drain(struct tap_queue *q)
-{
-	uint8_t start_of_frame[64]; /* the kernel drops the rest */
-
-	for (unsigned int i = 0; i < TAP_DRAIN_MAX; i++)
-		if (read(q->fd, start_of_frame, sizeof(start_of_frame)) <= 0)
-			return;
-}
-
-static int
-carrier_set(struct tap *t, bool on)
-{
-	int carrier = on;
-
-	return ioctl(t->queues[0].fd, TUNSETCARRIER, &carrier) == 0 ? 0 : -errno;
-}
-
-/*
- * Segmentation is left to the kernel: a frame larger than the MTU would need the driver's mergeable
- * buffers.
- */
-static int
-offload_set(struct tap *t, bool rx_csum)
-{
-	unsigned long offload = rx_csum ? TUN_F_CSUM : 0;
-
-	return ioctl(t->queues[0].fd, TUNSETOFFLOAD, offload) == 0 ? 0 : -errno;
-}
-
-static int
-tap_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum)
-{
-	struct tap *t = (struct tap *)sf;
-	uint16_t had = t->pairs, attached = RTE_MAX(had, 1), wanted = RTE_MAX(pairs, 1);
-	int ret;
-
-	if (pairs > t->sf.max_pairs)
-		return -EINVAL;
-	ret = offload_set(t, rx_csum);
-	if (ret != 0)
-		return ret;
-	ret = queues_grow(t, attached, wanted);
-	if (ret == 0 && pairs == 0)
-		ret = carrier_set(t, false);
-	if (ret != 0) {
-		(void)offload_set(t, t->rx_csum);
-		return ret;
-	}
-	for (uint16_t i = attached; i-- > wanted;)
-		queue_detach(t, i);
-	/* Frames for the driver that went, or that crossed the loss of carrier. */
-	if (had == 0 || pairs == 0)
-		queue_drain(&t->queues[0]);
-	if (pairs == 0)
-		tap_queue_release(&t->queues[0]);
-	for (uint16_t i = 0; i < pairs; i++)
-		t->queues[i].rx_csum = rx_csum;
-	t->pairs = pairs;
-	t->rx_csum = rx_csum;
-	return pairs > 0 ? carrier_set(t, t->link_up) : 0;
-}
-
 static int
 tap_set_link(struct sf *sf, bool up)
 {
 	struct tap *t = (struct tap *)sf;
-	int ret = carrier_set(t, up && t->pairs > 0);
+	int ret = tap_carrier_set(t, up && t->pairs > 0);
 
 	if (ret == 0)
 		t->link_up = up;
@@ -250,9 +116,9 @@ link_create(struct tap *t, const struct sf_params *params)
 	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_len) != 0 ||
 		ioctl(fd, TUNSETVNETLE, &little_endian) != 0)
 		return -errno;
-	ret = carrier_set(t, false);
+	ret = tap_carrier_set(t, false);
 	if (ret == 0)
-		ret = offload_set(t, false);
+		ret = tap_offload_set(t, false);
 	if (ret != 0)
 		return ret;
 	t->sf.rep_ifindex = tap_link_index(fd);
@@ -348,7 +214,7 @@ tap_create(const struct sf_params *params, struct sf **out, char *err, size_t er
 	ret = args_parse(t, params->args, err, err_len);
 	if (ret != 0)
 		goto fail;
-	t->queues[0].fd = ret = queue_open(params->rep, true);
+	t->queues[0].fd = ret = tap_queue_open(params->rep, true);
 	if (ret >= 0)
 		ret = link_create(t, params);
 	if (ret == -EEXIST)
@@ -358,11 +224,75 @@ tap_create(const struct sf_params *params, struct sf **out, char *err, size_t er
 			strerror(-ret));
 	if (ret != 0)
 		goto fail;
+	t->queues[0].attached = true;
 	*out = &t->sf;
 	return 0;
 fail:
 	tap_destroy(&t->sf);
 	return ret;
+}
+
+static int
+tap_descriptor(struct sf *sf, unsigned int index)
+{
+	return index < sf->max_pairs ? ((struct tap *)sf)->queues[index].fd : -1;
+}
+
+static int
+state_check(const struct sf_params *params, const struct sf_state *state, const int *fds, char *err,
+	size_t err_len)
+{
+	if (state->pairs > RTE_MIN(params->max_pairs, SF_MAX_PAIRS)) {
+		snprintf(err, err_len, "%s: %u queue pairs carried packets, the device has %u",
+			params->rep, state->pairs, params->max_pairs);
+		return -EINVAL;
+	}
+	/* The others can be opened anew, but the interface went with this one. */
+	if (fds == NULL || fds[0] < 0) {
+		snprintf(err, err_len, "%s: the descriptor of the TAP's first queue is missing",
+			params->rep);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int
+tap_adopt(const struct sf_params *params, const struct sf_state *state, const int *fds,
+	struct sf **out, char *err, size_t err_len)
+{
+	struct tap *t;
+	int ret;
+
+	ret = params_check(params, err, err_len);
+	if (ret == 0)
+		ret = state_check(params, state, fds, err, err_len);
+	if (ret != 0)
+		return ret;
+	t = tap_alloc(params);
+	if (t == NULL) {
+		snprintf(err, err_len, "%s: out of memory", params->rep);
+		return -ENOMEM;
+	}
+	ret = args_parse(t, params->args, err, err_len);
+	if (ret != 0) {
+		tap_destroy(&t->sf);
+		return ret;
+	}
+	t->sf.rep_ifindex = state->rep_ifindex;
+	t->pairs = state->pairs;
+	t->rx_csum = state->rx_csum;
+	t->link_up = state->link_up;
+	t->adopted = true;
+	for (uint16_t i = 0; i < params->max_pairs; i++) {
+		if (i < t->sf.max_pairs)
+			t->queues[i].fd = fds[i];
+		else if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	for (uint16_t i = 0; i < t->pairs; i++)
+		t->queues[i].rx_csum = t->rx_csum;
+	*out = &t->sf;
+	return 0;
 }
 
 static int
@@ -385,6 +315,9 @@ static const struct sf_ops tap_ops = {
 	.name = "tap",
 	.create = tap_create,
 	.destroy = tap_destroy,
+	.descriptor = tap_descriptor,
+	.adopt = tap_adopt,
+	.release = tap_destroy, /* the interface stays with whoever holds the descriptors */
 	.set_queues = tap_set_queues,
 	.set_mtu = tap_set_mtu,
 	.set_link = tap_set_link,

@@ -9,8 +9,9 @@
  * @file
  * Inside of the SF driver "tap": a multi-queue kernel TAP whose queues speak virtio-net headers.
  *
- * tap.c has the life of the device (helper thread), tap_rxtx.c its packets (workers), tap_link.c
- * what is said to the kernel over netlink and in which network namespace.
+ * tap.c has the life of the device (helper thread), tap_queues.c its queues (helper thread),
+ * tap_rxtx.c its packets (workers), tap_link.c what is said to the kernel over netlink and in which
+ * network namespace.
  */
 
 #include <stdbool.h>
@@ -22,6 +23,7 @@
 
 #include "sf/sf.h"
 
+#define TAP_DEVICE  "/dev/net/tun"
 #define TAP_HDR_LEN 12u	  /**< struct virtio_net_hdr_mrg_rxbuf */
 #define TAP_MTU_MAX 9216u /**< largest MTU of a device */
 #define TAP_L2_LEN  22u	  /**< Ethernet header and two VLAN tags: not part of the MTU */
@@ -35,6 +37,7 @@
 /** One pair. Used by its worker, or by the helper thread while no worker does. */
 struct tap_queue {
 	int fd;		/**< -1: not opened yet */
+	bool attached;	/**< helper: the kernel gives it frames. Unknown after an adoption */
 	bool rx_csum;	/**< else header flags are cleared */
 	uint16_t mtu;	/**< that the segments are laid out for, 0: none yet */
 	uint8_t n_segs; /**< segments that a frame may need */
@@ -56,8 +59,22 @@ struct tap {
 	bool rx_csum;
 	bool link_up; /**< administrative */
 	bool kernel_ipv6;
+	bool adopted; /**< and not looked at since: another process may have died in set_queues() */
 	struct tap_queue queues[]; /**< sf.max_pairs */
 };
+
+/* tap_queues.c */
+
+/**
+ * Open a queue of the TAP called name. The first makes the interface, which must not be there yet;
+ * the others belong to one that must be.
+ * @return descriptor; -errno, -EEXIST if the first finds its name taken
+ */
+int tap_queue_open(const char *name, bool first);
+int tap_carrier_set(struct tap *t, bool on);
+int tap_offload_set(struct tap *t, bool rx_csum);
+/** struct sf_ops.set_queues */
+int tap_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum);
 
 /* tap_rxtx.c */
 

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef APP_HA_KEPT_IMPL_H
+#define APP_HA_KEPT_IMPL_H
+
+/**
+ * @file
+ * Internal to the kept devices.
+ *
+ * kept.c: the devices, their making and end; kept_msg.c: messages from the process that has one;
+ * kept_give.c: changes of that process; kept_block.c: state blocks and their mailbox; kept_fds.c:
+ * descriptors by kind and index; kept_front.c: the host-facing socket; kept_store.c: what the
+ * service manager holds for a next keeper; kept_adopt.c: going on from that.
+ */
+
+#include <sys/queue.h>
+
+#include "closer.h"
+#include "ha/msg.h"
+#include "kept.h"
+#include "kept_register.h"
+#include "state/mailbox.h"
+
+struct event;
+struct kept_transport;
+struct state_block;
+
+/** Limits of the indices of descriptors; see kept_fds_limit(). */
+#define KEPT_QUEUES_MAX 65536u /**< virtio's own */
+#define KEPT_DMA_MAX	65536u /**< the protocol's ranges of one client */
+#define KEPT_MSIX_MAX	2048u  /**< PCI's vectors of one function */
+#define KEPT_SF_MAX	256u   /**< parts of one SF; a TAP has up to 256 queues */
+
+/** Descriptors of one kind; grows with its highest index. */
+struct kept_fds {
+	int *fd; /**< -1: none */
+	unsigned int room;
+	unsigned int n; /**< that are not -1 */
+};
+
+struct kept_device {
+	TAILQ_ENTRY(kept_device) closing; /**< once it is out of kept.device */
+	struct kept *kept;
+	uint32_t handle;
+	unsigned int slot; /**< in the register, and in names */
+	struct ha_open open;
+	struct child *owner; /**< NULL: nobody */
+
+	struct state_block *block;
+	struct state_block *former; /**< before the owner converted it */
+	struct mailbox *mailbox;    /**< in block */
+	unsigned int block_index;   /**< under which the block is stored: 0 and 1 take turns */
+
+	const struct kept_transport *transport;
+	void *front; /**< the transport's; NULL: closing */
+	struct ha_notify notify;
+	bool gone;   /**< a disconnect that the owner has not dealt with */
+	bool ending; /**< what happens at the socket is of no more interest */
+	bool told;   /**< the request told_seq has been told to somebody */
+	uint64_t told_seq;
+
+	struct kept_fds fds[HA_FD_KINDS]; /**< HA_FD_KICK and above */
+
+	/* what the service manager holds */
+	bool stored;		     /**< everything; false: nothing */
+	bool stored_conn;	     /**< the connection */
+	unsigned int stored_request; /**< so many descriptors of the request stored_seq */
+	uint64_t stored_seq;
+	unsigned int n_stored;	 /**< its part of kept.n_stored */
+	unsigned int name_bytes; /**< its part of kept.name_bytes */
+
+	/* closing */
+	struct closer_note closed;
+	struct event *barrier; /**< until the service manager has let go as well */
+};
+
+TAILQ_HEAD(kept_list, kept_device);
+
+struct kept {
+	struct event_base *base;
+	struct closer *closer;
+	struct kept_register *reg;		    /**< NULL: no service manager keeps anything */
+	struct kept_device *device[REGISTER_SLOTS]; /**< n of them, by handle */
+	unsigned int n;
+	struct kept_device *slot[REGISTER_SLOTS]; /**< the same and those that are closing */
+	struct kept_list closing;
+	unsigned int n_stored;	 /**< descriptors with the service manager */
+	unsigned int name_bytes; /**< of their names */
+};
+
+/* kept.c */
+/** A device without anything, in a slot (REGISTER_SLOTS: a free one). @return NULL: no memory or
+ * slot */
+struct kept_device *kept_device_new(
+	struct kept *k, uint32_t handle, const struct ha_open *open, unsigned int slot);
+/** Make it known. */
+void kept_device_add(struct kept_device *d);
+/** Close everything of it, wherever it has got to; CLOSED is sent to its owner when that is done.
+ */
+void kept_device_close(struct kept_device *d);
+/** Give up what was never added; closes by itself. */
+void kept_device_free(struct kept_device *d);
+/** Send to its owner, if it has one; one that cannot be told is ended. */
+void kept_tell(
+	struct kept_device *d, enum ha_msg_type type, int err, const int *fds, unsigned int n);
+
+/* kept_fds.c */
+/** Indices of a kind that a device may store; 0: not to be stored. */
+unsigned int kept_fds_limit(const struct kept_device *d, unsigned int kind);
+/** Room for indices below n. @return 0; -ENOMEM */
+int kept_fds_reserve(struct kept_fds *t, unsigned int n);
+/** Put fd, or -1, in; index is within the room, or fd is -1. @return what was there, or -1 */
+int kept_fds_put(struct kept_fds *t, unsigned int index, int fd);
+int kept_fds_get(const struct kept_fds *t, unsigned int index);
+
+/* kept_block.c */
+/** Map a block and find its mailbox, intact. @return 0; -EBADMSG; -errno */
+int kept_block_open(int fd, struct state_block **block, struct mailbox **mailbox);
+/**
+ * The owner may have died of writing where it should not: a mailbox that makes no sense is emptied,
+ * and the connection, whose place in it is lost, ended.
+ */
+void kept_mailbox_mend(struct kept_device *d);
+/**
+ * The owner's converted block becomes the device's, the former is kept beside it. fd stays the
+ * caller's. @return 0; -errno
+ */
+int kept_block_convert(struct kept_device *d, int fd);
+
+/* kept_give.c */
+/** A request stands: tell the owner. */
+void kept_tell_request(struct kept_device *d);
+/**
+ * A descriptor is about to be kept for good. Did it come with the request that stands, then the
+ * service manager gives up the request's: it keeps nothing twice.
+ */
+void kept_request_passed_on(struct kept_device *d, int fd);
+/** The mailbox may hold a reply: send it, and forget the request's descriptors. */
+void kept_send_reply(struct kept_device *d);
+
+/* kept_front.c */
+/** Descriptors of a socket that a former keeper has left; -1: none. */
+struct kept_sockets {
+	int listen_fd;
+	int conn_fd;
+	int request[MAILBOX_FDS_MAX]; /**< of the request that stands */
+};
+
+/** A kind of host-facing socket: one table entry per emu driver that has its front in a keeper. */
+struct kept_transport {
+	const char *name; /**< of the emu driver */
+	/** @param adopt  sockets of a former keeper, which are taken on success; NULL: listen */
+	int (*open)(struct kept_device *d, const struct kept_sockets *adopt);
+	void (*close)(struct kept_device *d);
+	void (*reply)(struct kept_device *d);
+	void (*disconnect)(struct kept_device *d);
+	void (*gone_done)(struct kept_device *d);
+	bool (*connected)(const struct kept_device *d);
+	int *(*request_fds)(const struct kept_device *d); /**< MAILBOX_FDS_MAX of them */
+	int (*listen_fd)(const struct kept_device *d);
+	int (*conn_fd)(const struct kept_device *d);
+	void (*set_notify)(struct kept_device *d);
+	int (*set_kick)(struct kept_device *d, unsigned int queue, enum ha_kick_mode mode, int fd);
+	/** d->mailbox is another one, with the same content. */
+	void (*mailbox_moved)(struct kept_device *d);
+};
+
+/** NULL: there is none of that name. */
+const struct kept_transport *kept_transport_find(const char *name);
+
+/* kept_store.c: all of them do nothing without a service manager that keeps descriptors */
+#define KEPT_REGISTER_NAME "register"
+/** Make a register; an old one is forgotten. @return 0; -errno */
+int kept_store_begin(struct kept *k);
+/** Go on with a former keeper's register. */
+void kept_store_resume(struct kept *k, struct kept_register *reg);
+/** Everything of a new device that is added. */
+void kept_store_device(struct kept_device *d);
+/** One descriptor that is new, or stands in the place of another. */
+void kept_store_fd(
+	struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd, bool replaces);
+void kept_store_drop(struct kept_device *d, enum ha_fd_kind kind, unsigned int index);
+/** One descriptor is there already: a former keeper stored it. */
+void kept_store_taken(struct kept_device *d, enum ha_fd_kind kind, unsigned int index);
+/** The connection has come or gone; the register is told. */
+void kept_store_conn(struct kept_device *d);
+/** What changed beside descriptors. */
+void kept_store_update(struct kept_device *d);
+/** Nothing of it is to outlive the keeper. */
+void kept_store_forget(struct kept_device *d);
+
+#define KEPT_NAME_ROOM 16
+
+/** Name of a descriptor in the store. */
+void kept_name(char name[KEPT_NAME_ROOM], unsigned int slot, unsigned int kind, unsigned int index);
+/** @return false: not such a name */
+bool kept_name_parse(const char *name, unsigned int *slot, unsigned int *kind, unsigned int *index);
+/** Name of a kind, for messages. */
+const char *kept_kind_name(unsigned int kind);
+
+/* kept_adopt.c */
+/**
+ * Go on from what the service manager has kept.
+ * @param take  false: only close it
+ * @return 0, with k->reg set if there is a service manager that keeps descriptors; -errno
+ */
+int kept_take_up(struct kept *k, bool take);
+
+#endif /* APP_HA_KEPT_IMPL_H */

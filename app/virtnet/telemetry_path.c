@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Finding, renaming and removing this process's telemetry socket. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "telemetry_path.h"
+
+/* Is it a listening socket with such a name? Then its name is left in path. */
+static bool
+is_telemetry(int fd, const char *dir, char *path, size_t len)
+{
+	struct sockaddr_un sun = {0};
+	socklen_t size = sizeof(sun);
+	int listens = 0;
+	socklen_t listens_len = sizeof(listens);
+	char name[sizeof(sun.sun_path)];
+	int n;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) < 0 || !listens)
+		return false;
+	if (getsockname(fd, (struct sockaddr *)&sun, &size) < 0 || sun.sun_family != AF_UNIX)
+		return false;
+	n = snprintf(name, sizeof(name), "%s/" TELEMETRY_NAME, dir);
+	if (n >= (int)sizeof(name) || strncmp(sun.sun_path, name, n) != 0 ||
+		(sun.sun_path[n] != '\0' && sun.sun_path[n] != ':'))
+		return false;
+	snprintf(path, len, "%.*s", (int)sizeof(sun.sun_path) - 1, sun.sun_path);
+	return true;
+}
+
+int
+telemetry_path_find(struct telemetry_path *tp, const char *dir)
+{
+	DIR *fds = opendir("/proc/self/fd");
+	const struct dirent *e;
+	struct stat st;
+
+	memset(tp, 0, sizeof(*tp));
+	if (fds == NULL)
+		return -errno;
+	while (tp->path[0] == '\0' && (e = readdir(fds)) != NULL)
+		if (e->d_name[0] != '.')
+			(void)is_telemetry(atoi(e->d_name), dir, tp->path, sizeof(tp->path));
+	closedir(fds);
+	if (tp->path[0] == '\0')
+		return -ENOENT;
+	if (lstat(tp->path, &st) < 0) {
+		tp->path[0] = '\0';
+		return -errno;
+	}
+	snprintf(tp->dir, sizeof(tp->dir), "%s", dir);
+	tp->dev = st.st_dev;
+	tp->ino = st.st_ino;
+	return 0;
+}
+
+static bool
+is_ours(const struct telemetry_path *tp)
+{
+	struct stat st;
+
+	return tp->path[0] != '\0' && lstat(tp->path, &st) == 0 && st.st_dev == tp->dev &&
+	       st.st_ino == tp->ino;
+}
+
+int
+telemetry_path_take(struct telemetry_path *tp)
+{
+	char usual[sizeof(tp->path) + sizeof(TELEMETRY_NAME)];
+
+	if (!is_ours(tp))
+		return -ENOENT;
+	snprintf(usual, sizeof(usual), "%s/" TELEMETRY_NAME, tp->dir);
+	if (strlen(usual) >= sizeof(tp->path))
+		return -ENAMETOOLONG;
+	if (strcmp(usual, tp->path) != 0 && rename(tp->path, usual) < 0)
+		return -errno;
+	strcpy(tp->path, usual);
+	return 0;
+}
+
+/* Parent of a process, 0 if it has gone. */
+static pid_t
+parent_of(pid_t pid)
+{
+	char path[32], line[256];
+	const char *at;
+	FILE *f;
+	int parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return 0;
+	/* The name in parentheses may contain anything: "pid (name) state ppid". */
+	if (fgets(line, sizeof(line), f) != NULL && (at = strrchr(line, ')')) != NULL &&
+		sscanf(at + 1, " %*c %d", &parent) != 1)
+		parent = 0;
+	fclose(f);
+	return parent;
+}
+
+/* Does nobody listen there, or somebody with the same parent as we? */
+static bool
+is_siblings(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	bool yes = false;
+
+	if (fd < 0)
+		return false;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
+		yes = errno == ECONNREFUSED;
+	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		yes = parent_of(peer.pid) == getppid();
+	close(fd);
+	return yes;
+}
+
+void
+telemetry_path_sweep(const struct telemetry_path *tp)
+{
+	char path[sizeof(tp->dir) + NAME_MAX + 2];
+	const struct dirent *e;
+	DIR *dir;
+
+	if (tp->dir[0] == '\0')
+		return;
+	dir = opendir(tp->dir);
+	while (dir != NULL && (e = readdir(dir)) != NULL) {
+		if (strncmp(e->d_name, TELEMETRY_NAME ":", strlen(TELEMETRY_NAME ":")) != 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", tp->dir, e->d_name);
+		if (strlen(path) < sizeof(tp->path) && is_siblings(path))
+			(void)unlink(path);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+void
+telemetry_path_remove(struct telemetry_path *tp)
+{
+	if (is_ours(tp))
+		(void)unlink(tp->path);
+	tp->path[0] = '\0';
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/*
+ * Queues of the TAP: which ones there are, and which of them the kernel gives frames. Helper thread
+ * only.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/if_tun.h>
+
+#include "sf/tap/tap.h"
+
+/** Stale frames thrown away at most: the kernel queues 500 unless a user raised txqueuelen. */
+#define TAP_DRAIN_MAX 65536u
+
+int
+tap_queue_open(const char *name, bool first)
+{
+	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE};
+	int fd, ret;
+
+	fd = open(TAP_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (first)
+		ifr.ifr_flags |= (short)IFF_TUN_EXCL;
+	memcpy(ifr.ifr_name, name, IFNAMSIZ);
+	if (ioctl(fd, TUNSETIFF, &ifr) == 0)
+		return fd;
+	ret = -errno;
+	close(fd);
+	return first && ret == -EBUSY ? -EEXIST : ret;
+}
+
+static int
+queue_attach(struct tap *t, uint16_t i)
+{
+	struct ifreq ifr = {.ifr_flags = IFF_ATTACH_QUEUE};
+	struct tap_queue *q = &t->queues[i];
+	int own_ns, fd;
+
+	if (q->fd >= 0) {
+		if (ioctl(q->fd, TUNSETQUEUE, &ifr) != 0)
+			return -errno;
+		q->attached = true;
+		return 0;
+	}
+	/* By the name and in the namespace that a user may have given the interface meanwhile. */
+	if (ioctl(t->queues[0].fd, TUNGETIFF, &ifr) != 0)
+		return -errno;
+	own_ns = tap_ns_enter(t->queues[0].fd);
+	fd = tap_queue_open(ifr.ifr_name, false);
+	tap_ns_leave(own_ns);
+	if (fd < 0)
+		return fd;
+	q->fd = fd;
+	q->attached = true;
+	return 0;
+}
+
+/* Waits for a grace period of the kernel; drops what the queue holds. */
+static void
+queue_detach(struct tap *t, uint16_t i)
+{
+	struct ifreq ifr = {.ifr_flags = IFF_DETACH_QUEUE};
+
+	(void)ioctl(t->queues[i].fd, TUNSETQUEUE, &ifr);
+	t->queues[i].attached = false;
+	tap_queue_release(&t->queues[i]);
+}
+
+/* On failure those of the former pairs are left. */
+static int
+queues_grow(struct tap *t, uint16_t wanted)
+{
+	const uint16_t had = RTE_MAX(t->pairs, 1);
+
+	for (uint16_t i = 0; i < wanted; i++) {
+		const int ret = t->queues[i].attached ? 0 : queue_attach(t, i);
+
+		if (ret == 0)
+			continue;
+		while (i-- > had)
+			if (t->queues[i].attached)
+				queue_detach(t, i);
+		return ret;
+	}
+	return 0;
+}
+
+/*
+ * What the process before us has left: it may have died between any two queues. To attach a queue
+ * that is attached, or to detach it twice, would be an error.
+ */
+static void
+queues_look(struct tap *t)
+{
+	for (uint16_t i = 0; i < t->sf.max_pairs; i++) {
+		struct tap_queue *q = &t->queues[i];
+		struct ifreq ifr = {0};
+
+		if (q->fd < 0)
+			continue;
+		if (ioctl(q->fd, TUNGETIFF, &ifr) == 0) {
+			q->attached = (ifr.ifr_flags & IFF_DETACH_QUEUE) == 0;
+		} else if (i >= t->pairs) {
+			/* No queue of anything: opened anew when it is wanted. */
+			close(q->fd);
+			q->fd = -1;
+		}
+	}
+}
+
+static void
+queue_drain(struct tap_queue *q)
+{
+	uint8_t start_of_frame[64]; /* the kernel drops the rest */
+
+	for (unsigned int i = 0; i < TAP_DRAIN_MAX; i++)
+		if (read(q->fd, start_of_frame, sizeof(start_of_frame)) <= 0)
+			return;
+}
+
+int
+tap_carrier_set(struct tap *t, bool on)
+{
+	int carrier = on;
+
+	return ioctl(t->queues[0].fd, TUNSETCARRIER, &carrier) == 0 ? 0 : -errno;
+}
+
+/*
+ * Segmentation is left to the kernel: a frame larger than the MTU would need the driver's mergeable
+ * buffers.
+ */
+int
+tap_offload_set(struct tap *t, bool rx_csum)
+{
+	unsigned long offload = rx_csum ? TUN_F_CSUM : 0;
+
+	return ioctl(t->queues[0].fd, TUNSETOFFLOAD, offload) == 0 ? 0 : -errno;
+}
+
+int
+tap_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum)
+{
+	struct tap *t = (struct tap *)sf;
+	uint16_t had = t->pairs, wanted = RTE_MAX(pairs, 1);
+	int ret;
+
+	if (pairs > t->sf.max_pairs)
+		return -EINVAL;
+	if (t->adopted)
+		queues_look(t);
+	t->adopted = false;
+	ret = tap_offload_set(t, rx_csum);
+	if (ret != 0)
+		return ret;
+	ret = queues_grow(t, wanted);
+	if (ret == 0 && pairs == 0)
+		ret = tap_carrier_set(t, false);
+	if (ret != 0) {
+		(void)tap_offload_set(t, t->rx_csum);
+		return ret;
+	}
+	for (uint16_t i = t->sf.max_pairs; i-- > wanted;)
+		if (t->queues[i].attached)
+			queue_detach(t, i);
+	/* Frames for the driver that went, or that crossed the loss of carrier. */
+	if (had == 0 || pairs == 0)
+		queue_drain(&t->queues[0]);
+	if (pairs == 0)
+		tap_queue_release(&t->queues[0]);
+	for (uint16_t i = 0; i < pairs; i++)
+		t->queues[i].rx_csum = rx_csum;
+	t->pairs = pairs;
+	t->rx_csum = rx_csum;
+	return pairs > 0 ? tap_carrier_set(t, t->link_up) : 0;
+}

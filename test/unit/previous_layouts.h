@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef TEST_PREVIOUS_LAYOUTS_H
+#define TEST_PREVIOUS_LAYOUTS_H
+
+/*
+ * Sections of a state block as the previous release wrote them. Copies of its structures, never to
+ * be changed: blocks like these are what an update meets.
+ */
+
+#include <stdint.h>
+
+#include <linux/virtio_net.h>
+
+struct previous_device { /* section 1, version 1 */
+	char vuid[64];
+	uint32_t sf_num;
+	uint16_t pf_id;
+	uint16_t pairs;
+	uint8_t mac[6];
+	uint8_t ctrl_mac[6];
+	uint16_t mtu;
+	uint8_t rx_mode;
+	uint8_t reserved[9];
+};
+
+struct previous_pci { /* section 2, version 1 */
+	uint8_t cfg[4096];
+	uint32_t intx_level;
+	uint32_t flr_count;
+	uint8_t msix_table[2048 * 16];
+};
+
+struct previous_queue {
+	uint64_t desc, driver, device;
+	uint16_t size;
+	uint16_t max_size;
+	uint16_t msix_vector;
+	uint16_t enable;
+	uint16_t reset;
+	uint16_t reserved[3];
+};
+
+struct previous_virtio { /* section 3, version 1 */
+	uint64_t device_features;
+	uint64_t driver_features;
+	uint32_t device_feature_select;
+	uint32_t driver_feature_select;
+	uint16_t num_queues;
+	uint16_t queue_select;
+	uint16_t msix_config;
+	uint8_t status;
+	uint8_t config_generation;
+	uint32_t isr;
+	uint32_t reserved;
+	struct virtio_net_config config;
+	struct previous_queue queue[256];
+};
+
+struct previous_ring { /* section 4, version 1, one per virtqueue */
+	uint16_t avail_idx;
+	uint16_t used_idx;
+	uint8_t avail_wrap;
+	uint8_t used_wrap;
+	uint8_t valid;
+	uint8_t shadow_n;
+	uint16_t next_avail;
+	uint16_t next_used;
+	uint8_t next_avail_wrap;
+	uint8_t next_used_wrap;
+	uint16_t signalled_used;
+	uint8_t running;
+	uint8_t reserved[15];
+	struct {
+		uint16_t slot;
+		uint16_t id;
+		uint32_t len;
+	} shadow[32];
+	uint64_t stats[13] __attribute__((aligned(64)));
+} __attribute__((aligned(64)));
+
+struct previous_mailbox { /* section 5, version 1 */
+	uint32_t state;
+	uint32_t connection;
+	uint64_t seq;
+	uint32_t req_len;
+	uint32_t reply_len;
+	uint8_t header[16];
+	uint8_t reply_header[16];
+	uint8_t reply_wanted;
+	uint8_t close;
+	uint8_t nfds;
+	uint8_t reserved[5];
+	uint64_t negotiated_seq;
+	int32_t fds[16];
+	uint8_t req[8192] __attribute__((aligned(64)));
+	uint8_t reply[8192] __attribute__((aligned(64)));
+};
+
+#endif /* TEST_PREVIOUS_LAYOUTS_H */

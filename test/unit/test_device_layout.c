@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* State blocks of the previous release become ours, and ours become its, in other memory. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+#include <linux/virtio_config.h>
+
+#include "pci/pci.h"
+#include "previous_layouts.h"
+#include "state/mailbox.h"
+#include "state/ring_record.h"
+#include "test.h"
+#include "virtio/virtio.h"
+#include "virtnet/device_adopt.h"
+#include "virtnet/device_dma.h"
+#include "virtnet/device_layout.h"
+#include "virtnet/device_state.h"
+
+#define VUID	"MT2611X00001VNETS3D0F0"
+#define PAIRS	4u
+#define QUEUES	(PAIRS * 2 + 1)
+#define SIZE	512u
+#define VECTORS 64u
+#define CAP_AT	0x98u
+
+static const struct ha_layout previous[] = {{STATE_SEC_DEVICE, 1}, {STATE_SEC_PCI, 1},
+	{STATE_SEC_VIRTIO, 1}, {STATE_SEC_RINGS, 1}, {STATE_SEC_MAILBOX, 1}};
+
+static void *
+section(struct state_block *blk, enum state_section_id id, uint16_t version, size_t size)
+{
+	void *s = state_block_section(blk, id, version, size);
+
+	assert_non_null(s);
+	return s;
+}
+
+static void
+fill_device(struct previous_device *d)
+{
+	const uint8_t mac[] = {2, 0, 0, 0, 0, 1}, ctrl[] = {2, 0, 0, 0, 0, 9};
+
+	strcpy(d->vuid, VUID);
+	d->sf_num = 2002;
+	d->pf_id = 2;
+	d->pairs = 3;
+	d->mtu = 1400;
+	d->rx_mode = 0x5;
+	memcpy(d->mac, mac, sizeof(mac));
+	memcpy(d->ctrl_mac, ctrl, sizeof(ctrl));
+}
+
+static void
+fill_pci(struct previous_pci *p)
+{
+	p->cfg[PCI_CAPABILITY_LIST] = CAP_AT;
+	p->cfg[CAP_AT] = PCI_CAP_ID_MSIX;
+	p->cfg[CAP_AT + PCI_MSIX_FLAGS] = VECTORS - 1;
+	p->intx_level = 1;
+	p->flr_count = 7;
+	memset(p->msix_table, 0x5a, sizeof(p->msix_table));
+}
+
+static void
+fill_virtio(struct previous_virtio *v)
+{
+	v->device_features = VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
+	v->driver_features = v->device_features;
+	v->num_queues = QUEUES;
+	v->status = 0xf;
+	for (unsigned int q = 0; q < QUEUES; q++)
+		v->queue[q].max_size = SIZE;
+	v->queue[1].desc = 0x1234000;
+}
+
+static void
+fill_mailbox(struct previous_mailbox *m)
+{
+	m->state = MAILBOX_REQUEST;
+	m->connection = 3;
+	m->seq = 77;
+	m->req_len = 24;
+	m->nfds = 1;
+	m->negotiated_seq = 5;
+	m->reply_wanted = 1;
+	memset(m->header, 0x11, sizeof(m->header));
+	memset(m->req, 0x22, sizeof(m->req));
+	memset(m->reply, 0x33, sizeof(m->reply));
+}
+
+/* As the previous release left it: a driver with three of four pairs, a request that stands. */
+static struct state_block *
+previous_block(void)
+{
+	const struct state_section_desc desc[] = {
+		{STATE_SEC_DEVICE, 1, sizeof(struct previous_device)},
+		{STATE_SEC_PCI, 1, sizeof(struct previous_pci)},
+		{STATE_SEC_VIRTIO, 1, sizeof(struct previous_virtio)},
+		{STATE_SEC_RINGS, 1, sizeof(struct previous_ring) * QUEUES},
+		{STATE_SEC_MAILBOX, 1, sizeof(struct previous_mailbox)},
+	};
+	struct previous_ring *rings;
+	struct state_block *blk;
+
+	assert_int_equal(state_block_create(VUID, desc, 5, &blk), 0);
+	fill_device(section(blk, STATE_SEC_DEVICE, 1, sizeof(struct previous_device)));
+	fill_pci(section(blk, STATE_SEC_PCI, 1, sizeof(struct previous_pci)));
+	fill_virtio(section(blk, STATE_SEC_VIRTIO, 1, sizeof(struct previous_virtio)));
+	fill_mailbox(section(blk, STATE_SEC_MAILBOX, 1, sizeof(struct previous_mailbox)));
+	rings = section(blk, STATE_SEC_RINGS, 1, sizeof(*rings) * QUEUES);
+	rings[1].used_idx = 4711;
+	rings[1].running = 1;
+	rings[1].stats[0] = 99;
+	return blk;
+}
+
+static struct state_block *
+convert(const struct state_block *blk, const struct ha_layout *want, unsigned int n)
+{
+	struct state_block *out;
+	int fd;
+
+	assert_int_equal(device_block_convert(state_block_fd(blk), want, n, &fd), 0);
+	assert_int_equal(state_block_open(fd, &out), 0);
+	close(fd);
+	return out;
+}
+
+static struct state_block *
+to_ours(const struct state_block *blk)
+{
+	struct ha_layout ours[HA_LAYOUTS_MAX];
+
+	return convert(blk, ours, device_block_layouts(ours));
+}
+
+/* ---- up ---- */
+
+static void
+a_block_of_the_previous_release_becomes_ours(void **state)
+{
+	struct state_block *old = previous_block(), *blk = to_ours(old);
+	const struct device_state *s =
+		section(blk, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*s));
+
+	(void)state;
+	assert_true(device_layout_current(blk));
+	assert_string_equal(state_block_name(blk), VUID);
+	assert_string_equal(s->id.vuid, VUID);
+	assert_string_equal(s->id.plug_id, "virtnet-" VUID);
+	assert_int_equal(s->id.slot, 2);
+	assert_int_equal(s->id.pf_id, 2);
+	assert_int_equal(s->id.sf_num, 2002);
+	assert_int_equal(s->id.mtu, 1400);
+	assert_int_equal(s->id.mac[5], 1);
+	assert_int_equal(s->id.max_pairs, PAIRS);
+	assert_int_equal(s->id.max_queue_size, SIZE);
+	assert_int_equal(s->id.num_msix, VECTORS);
+	assert_false(s->id.intx_only);
+	assert_true(device_ident_intact(&s->id));
+	state_block_close(blk);
+	state_block_close(old);
+}
+
+static void
+what_the_driver_had_set_is_kept(void **state)
+{
+	struct state_block *old = previous_block(), *blk = to_ours(old);
+	const struct device_state *s =
+		section(blk, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*s));
+	const struct virtio_state *v =
+		section(blk, STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION, sizeof(*v));
+	const struct ring_record *r =
+		section(blk, STATE_SEC_RINGS, RING_RECORD_VERSION, sizeof(*r) * QUEUES);
+
+	(void)state;
+	assert_int_equal(s->phase, DEVICE_LIVE);
+	assert_true(s->started);
+	assert_int_equal(s->pairs, 3);
+	assert_int_equal(s->sf.pairs, 3);
+	assert_true(s->sf.rx_csum);
+	assert_int_equal(s->rx_mode, 0x5);
+	assert_int_equal(s->ctrl_mac[5], 9);
+	assert_int_equal(v->queue[1].desc, 0x1234000);
+	assert_int_equal(v->status, 0xf);
+	assert_int_equal(r[1].used_idx, 4711);
+	assert_int_equal(r[1].stats.packets, 99);
+	state_block_close(blk);
+	state_block_close(old);
+}
+
+static void
+a_request_that_stands_goes_on_standing(void **state)
+{
+	struct state_block *old = previous_block(), *blk = to_ours(old);
+	struct mailbox *m = section(blk, STATE_SEC_MAILBOX, MAILBOX_VERSION, sizeof(*m));
+
+	(void)state;
+	assert_int_equal(atomic_load(&m->state), MAILBOX_REQUEST);
+	assert_int_equal(m->seq, 77);
+	assert_int_equal(m->connection, 3);
+	assert_int_equal(m->negotiated_seq, 5);
+	assert_int_equal(m->req_len, 24);
+	assert_int_equal(m->header[15], 0x11);
+	assert_int_equal(m->req[MAILBOX_BODY_MAX - 1], 0x22);
+	assert_int_equal(m->reply[MAILBOX_BODY_MAX - 1], 0x33);
+	assert_int_equal(m->stream.tx_active, 0);
+	state_block_close(blk);
+	state_block_close(old);
+}
+
+static void
+registers_of_the_function_are_kept(void **state)
+{
+	struct state_block *old = previous_block(), *blk = to_ours(old);
+	const struct pci_fn_state *p = section(blk, STATE_SEC_PCI, PCI_FN_VERSION, sizeof(*p));
+
+	(void)state;
+	assert_int_equal(p->cfg[CAP_AT], PCI_CAP_ID_MSIX);
+	assert_int_equal(p->intx_level, 1);
+	assert_int_equal(p->intx_masked, 0);
+	assert_int_equal(p->msix_table[0], 0x5a);
+	assert_int_equal(p->msix_table[sizeof(p->msix_table) - 1], 0x5a);
+	assert_int_equal(p->msix_pending[0], 0);
+	state_block_close(blk);
+	state_block_close(old);
+}
+
+static void
+a_conversion_leaves_its_source_as_it_was(void **state)
+{
+	struct state_block *old = previous_block(), *same = previous_block(), *blk = to_ours(old);
+	struct stat st;
+	void *a, *b;
+
+	(void)state;
+	assert_int_equal(fstat(state_block_fd(old), &st), 0);
+	a = malloc((size_t)st.st_size);
+	b = malloc((size_t)st.st_size);
+	assert_int_equal(pread(state_block_fd(old), a, (size_t)st.st_size, 0), st.st_size);
+	assert_int_equal(pread(state_block_fd(same), b, (size_t)st.st_size, 0), st.st_size);
+	assert_memory_equal(a, b, (size_t)st.st_size);
+	free(a);
+	free(b);
+	state_block_close(blk);
+	state_block_close(same);
+	state_block_close(old);
+}
+
+/* ---- down ---- */
+
+static void
+there_and_back_again_loses_nothing_that_the_previous_release_knew(void **state)
+{
+	struct state_block *old = previous_block(), *ours = to_ours(old);
+	struct state_block *back = convert(ours, previous, RTE_DIM(previous));
+	const struct {
+		enum state_section_id id;
+		size_t size;
+	} same[] = {
+		{STATE_SEC_DEVICE, sizeof(struct previous_device)},
+		{STATE_SEC_PCI, sizeof(struct previous_pci)},
+		{STATE_SEC_VIRTIO, sizeof(struct previous_virtio)},
+		{STATE_SEC_RINGS, sizeof(struct previous_ring) * QUEUES},
+	};
+	const struct previous_mailbox *m = section(back, STATE_SEC_MAILBOX, 1, sizeof(*m));
+
+	(void)state;
+	for (size_t i = 0; i < RTE_DIM(same); i++)
+		assert_memory_equal(section(back, same[i].id, 1, same[i].size),
+			section(old, same[i].id, 1, same[i].size), same[i].size);
+	assert_int_equal(m->state, MAILBOX_REQUEST);
+	assert_int_equal(m->seq, 77);
+	assert_int_equal(m->fds[0], -1);
+	assert_int_equal(m->req[100], 0x22);
+	state_block_close(back);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
+static void
+sections_that_are_not_named_stay(void **state)
+{
+	struct state_block *old = previous_block(), *ours = to_ours(old), *back;
+	struct device_dma_state *d = section(ours, STATE_SEC_DMA, DEVICE_DMA_VERSION, sizeof(*d)),
+				*kept;
+
+	(void)state;
+	d->high = 2;
+	d->range[1].iova = 0xabc000;
+	back = convert(ours, previous, RTE_DIM(previous));
+	kept = section(back, STATE_SEC_DMA, DEVICE_DMA_VERSION, sizeof(*kept));
+	assert_int_equal(kept->high, 2);
+	assert_int_equal(kept->range[1].iova, 0xabc000);
+	state_block_close(back);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
+/* ---- what cannot be done ---- */
+
+static void
+a_version_that_nobody_knows_is_refused(void **state)
+{
+	const struct ha_layout want = {STATE_SEC_DEVICE, 99}, other = {15, 1};
+	struct state_block *old = previous_block();
+	int fd;
+
+	(void)state;
+	assert_int_equal(device_block_convert(state_block_fd(old), &want, 1, &fd), -ENOTSUP);
+	assert_int_equal(device_block_convert(state_block_fd(old), &other, 1, &fd), -ENOTSUP);
+	state_block_close(old);
+}
+
+static void
+a_block_that_is_none_is_refused(void **state)
+{
+	struct state_block *old = previous_block();
+	struct previous_virtio *v = section(old, STATE_SEC_VIRTIO, 1, sizeof(*v));
+	struct ha_layout ours[HA_LAYOUTS_MAX];
+	const unsigned int n = device_block_layouts(ours);
+	int fd, null = open("/dev/null", O_RDWR);
+
+	(void)state;
+	assert_int_equal(device_block_convert(null, ours, n, &fd), -EBADMSG);
+	v->num_queues = 1000;
+	assert_int_equal(device_block_convert(state_block_fd(old), ours, n, &fd), -EBADMSG);
+	/* A number of queues that the rings have no room for. */
+	v->num_queues = 255;
+	assert_int_equal(device_block_convert(state_block_fd(old), ours, n, &fd), -EBADMSG);
+	close(null);
+	state_block_close(old);
+}
+
+static int
+test_device_layout(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_block_of_the_previous_release_becomes_ours),
+		cmocka_unit_test(what_the_driver_had_set_is_kept),
+		cmocka_unit_test(a_request_that_stands_goes_on_standing),
+		cmocka_unit_test(registers_of_the_function_are_kept),
+		cmocka_unit_test(a_conversion_leaves_its_source_as_it_was),
+		cmocka_unit_test(there_and_back_again_loses_nothing_that_the_previous_release_knew),
+		cmocka_unit_test(sections_that_are_not_named_stay),
+		cmocka_unit_test(a_version_that_nobody_knows_is_refused),
+		cmocka_unit_test(a_block_that_is_none_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("device_layout", tests, NULL, NULL);
+}
+
+REGISTER_TEST_COMMAND(device_layout, test_device_layout);
