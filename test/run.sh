@@ -14,11 +14,14 @@ logs=$top/build-test-logs
 gcc_build=$top/build-test-gcc
 clang_build=$top/build-test-clang
 asan_build=$top/build-test-asan
+fault_build=$top/build-test-fault
 results=$logs/results
 
 # Bounds for a child that hangs, far above what it takes on a slow machine.
 suite_seconds=120
 pytest_seconds=1500
+# Each kill of a full run of the fault tests takes two seconds.
+pytest_seconds=$((pytest_seconds + 3 * ${VIRTNET_FAULT_KILLS:-50}))
 
 export ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:exitcode=99:print_stacktrace=1
@@ -30,14 +33,15 @@ usage()
     cat <<TEXT
 usage: sudo test/run.sh [PART...] [-k EXPRESSION]
 
-PART is one or more of: build unit cli raw system doc (all of them if none is named)
+PART is one or more of: build unit cli raw system fault doc (all of them if none is named)
   build   gcc, clang and a build with AddressSanitizer and UBSan, no warnings
   unit    unit tests, plain and with sanitizers
   cli     the virtnet command, against a scripted controller and the real one
   raw     the vfio-user protocol spoken straight on the socket of a controller with sanitizers
   system  real virtual machines on a real controller
+  fault   processes killed, stopped and replaced under traffic; VIRTNET_FAULT_KILLS=1000 is the full run
   doc     the guides
-  -k EXPRESSION   only cli, raw and system tests whose name matches (as pytest has it)
+  -k EXPRESSION   only cli, raw, system and fault tests whose name matches (as pytest has it)
 
 Logs: $logs
 TEXT
@@ -198,7 +202,7 @@ parts=
 expression=
 while [ $# -gt 0 ]; do
     case $1 in
-    build | unit | cli | raw | system | doc) parts="$parts $1" ;;
+    build | unit | cli | raw | system | fault | doc) parts="$parts $1" ;;
     -k)
         [ $# -ge 2 ] || die "-k needs an expression"
         expression=$2
@@ -215,7 +219,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-parts=${parts:-build unit cli raw system doc}
+parts=${parts:-build unit cli raw system fault doc}
 
 need_root "$@"
 reserve_huge_pages
@@ -231,7 +235,7 @@ mkdir -p "$logs"
         "$top/usertools/build-guest.sh" --flavour amd64
 } > "$logs/fetch.log" 2>&1 &
 fetch=$!
-if has_part build || has_part unit || has_part cli || has_part system; then
+if has_part build || has_part unit || has_part cli || has_part system || has_part fault; then
     build "gcc, no warnings" "$gcc_build" gcc
 fi
 if has_part build; then
@@ -239,6 +243,9 @@ if has_part build; then
 fi
 if has_part build || has_part unit || has_part raw; then
     build "AddressSanitizer and UBSan, no warnings" "$asan_build" gcc -Db_sanitize=address,undefined -Db_lundef=false
+fi
+if has_part fault; then
+    build "fault injection, no warnings" "$fault_build" gcc -Dfault_injection=true -Dtests=false
 fi
 wait "$fetch" || true
 if VIRTNET_QEMU=$("$top/usertools/fetch-qemu.sh" 2>> "$logs/fetch.log"); then
@@ -254,6 +261,10 @@ if has_part raw; then
 fi
 if has_part system; then
     pytests system "$top/test/system" --ignore "$top/test/system/cli" --ignore "$top/test/system/raw"
+fi
+if has_part fault; then
+    VIRTNET_FAULT_BUILD=$fault_build VIRTNET_FAULT_JSON=$logs/fault.json pytests fault "$top/test/fault"
+    [ ! -s "$logs/fault.json" ] || "$top/test/fault/report.py" "$logs/fault.json" || true
 fi
 ! has_part doc || docs
 # Under sudo the tree's owner keeps the right to build and to clean.

@@ -34,6 +34,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
+    config.addinivalue_line("markers", "seconds(n): the test may take longer than the others")
     results = config.getoption("--virtnet-results")
     if results:
         config.pluginmanager.unregister(name="terminalreporter")
@@ -54,7 +55,8 @@ def pytest_sessionstart():
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
-    with time_limit(TEST_SECONDS, item.name):
+    own = item.get_closest_marker("seconds")
+    with time_limit(own.args[0] if own else TEST_SECONDS, item.name):
         yield
 
 

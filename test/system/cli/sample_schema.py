@@ -54,13 +54,13 @@ SCHEMA = {
              flag("force", extension=True),
          ]},
         {"name": "list", "help": "list all virtnet devices", "endpoint": "/virtnet/list",
-         "reply": "devices", "timeout_ms": 10000, "params": [], "shape": [
+         "reply": "devices", "timeout_ms": 10000, "asks": True, "params": [], "shape": [
              {"key": "supported_features", "as": "bits:feature"},
              {"key": "supported_virt_queue_types", "as": "bits:queue_type"},
              {"key": "supported_event_modes", "as": "bits:event_mode"},
          ]},
         {"name": "query", "help": "query virtnet device", "endpoint": "/virtnet/query",
-         "reply": "devices", "timeout_ms": 10000, "params": [
+         "reply": "devices", "timeout_ms": 10000, "asks": True, "params": [
              flag("all", "a", echo_always=True, exclusive="device", required=True),
              {**selector("vf", "v"), "with": "pf"},
              selector("pf", "p"),
@@ -78,6 +78,16 @@ SCHEMA = {
          "reply": "array", "timeout_ms": 5000, "params": [], "shape": [
              {"key": "original_controller", "name": "Original Controller"},
              {"key": "destination_controller", "name": "Destination Controller"}]},
+        {"name": "update", "help": "live update", "endpoint": "/virtnet/update",
+         "reply": "plain", "timeout_ms": 5000, "asks": True, "params": [
+             flag("start", "s", exclusive="action", required=True),
+             flag("status", "t", exclusive="action", required=True),
+         ], "shape": [
+             {"key": "last_live_update_status", "name": "last live update status"},
+             {"key": "time_used_us", "name": "time_used (s)", "as": "seconds"}]},
+        {"name": "restart", "help": "restart", "endpoint": "/virtnet/restart",
+         "reply": "text", "timeout_ms": 5000, "params": [],
+         "follow": "/virtnet/update,status=0x1"},
         {"name": "log", "help": "set the log level", "endpoint": "/virtnet/log",
          "reply": "text", "timeout_ms": 5000, "params": [
              plain("level", "l", "enum", True, values=["info", "err", "debug"])]},

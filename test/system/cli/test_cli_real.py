@@ -188,7 +188,7 @@ def test_listing_while_devices_come_and_go(real, cli):
 
 
 def test_controller_that_dies_is_said_so(tmp_path, real):
-    victim = Controller(real.build, tmp_path).start()
+    victim = Controller(real.build, tmp_path, options=["--no-ha"]).start()
     try:
         os.kill(victim.process.pid, signal.SIGSTOP)
         with subprocess.Popen([*victim.cli.words, "list"], env=victim.cli.env,

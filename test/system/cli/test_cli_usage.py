@@ -17,7 +17,7 @@ def test_help_shows_the_banner_and_every_command(virtnet_alone):
     done = virtnet_alone("-h")
     assert done.returncode == 0
     assert "virtio-net-controller command line interface v26.11.0" in done.stdout
-    assert "{hotplug,unplug,list,query,version,log,validate}" in done.stdout
+    assert "{hotplug,unplug,list,query,version,update,restart,log,validate}" in done.stdout
     assert "list all virtnet devices" in done.stdout
 
 

@@ -26,6 +26,7 @@ from vfio_user_client import Client, Disconnected, ServerError
 from virtio_driver import GuestMemory, VirtioNet, wait_for
 from virtnet_test import TOP
 from virtnet_test.controller import Controller
+from virtnet_test.group import Group
 
 CONNECT_TIMEOUT_S = 10
 SUBJECT_MAC = "0C:C4:7A:FF:22:01"
@@ -140,8 +141,9 @@ class Lab:
         return sum(row[5] == "03" and row[7:] == [str(device.socket)] for row in rows)
 
     def descriptors(self):
-        """Number of descriptors that the controller holds."""
-        return len(os.listdir(f"/proc/{self.controller.process.pid}/fd"))
+        """Number of descriptors that the controller holds: the keeper and the process that serves."""
+        group = Group(self.controller)
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in (group.keeper(), group.active()))
 
     def check(self):
         """Everybody but the subject is unharmed."""

@@ -25,6 +25,7 @@ from test_raw_traffic import exchange, live
 from virtio_driver import (BASIC_FEATURES, CTRL_OK, DESC_INDIRECT, DESC_NEXT, DESC_WRITE,
                            F_INDIRECT_DESC, F_MAC, F_MQ, F_RING_RESET, F_VERSION_1, NET_HEADER,
                            RX, TX, GuestMemory, VirtioNet, wait_for)
+from virtnet_test.group import Group
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 FRAME = NET_HEADER + frame(BROADCAST, bytes(100))
@@ -705,7 +706,7 @@ def test_fifo_to_validate_is_refused_at_once(lab):
                          ids=["with control queue", "data queues alone"])
 def test_no_descriptor_left_for_a_queue(driver, far, device, lab, features, monkeypatch):
     """The device must not look alive with a queue that nobody serves."""
-    pid = lab.controller.process.pid
+    pid = Group(lab.controller).active()
     usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     original = driver.registers.set
 

@@ -26,6 +26,7 @@ from packet_socket import frame
 from test_raw_traffic import BROADCAST, exchange
 from virtio_driver import (CFG_COMMON, COMMON, CTRL_OK, DESC_WRITE, RX, TX, GuestMemory, NothingCame, VirtioNet,
                            wait_for)
+from virtnet_test.group import Group
 
 POLL_US = 1000000  # the most that the configuration takes
 STEP_S = 0.03  # for the control core to get to what it has been sent
@@ -65,7 +66,7 @@ def held_worker(controller):
         if libc.ptrace(request, thread, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "ptrace")
 
-    tasks = pathlib.Path(f"/proc/{controller.process.pid}/task")
+    tasks = pathlib.Path(f"/proc/{Group(controller).active()}/task")
     worker, = [int(task.name) for task in tasks.iterdir()
                if (task / "comm").read_text().startswith("rte-worker")]
     ptrace(PTRACE_SEIZE, worker)
@@ -133,8 +134,9 @@ def running(device):
 
 # --- control queue --------------------------------------------------------------------------------
 
-def test_command_under_way_when_bus_mastering_ends_is_answered_when_it_is_back(driver, device, lab):
+def test_command_under_way_when_bus_mastering_ends_is_answered_when_it_is_back(driver, far, device, lab):
     driver.start(pairs=2)
+    exchange(driver, far, device.mac)  # before that, commands would wait as well
     client = driver.client
     command = client.read(vu.REGION_CONFIG, pci.COMMAND, 2)
     stopped = bytes([command[0] & ~pci.COMMAND_MASTER]) + command[1:]

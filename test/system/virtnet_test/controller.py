@@ -37,7 +37,7 @@ class Controller:
 
     numbers = itertools.count(1)
 
-    def __init__(self, build, folder, hosts=(), config=None):
+    def __init__(self, build, folder, hosts=(), config=None, options=(), environment=None, memory=512):
         self.build = Path(build)
         self.folder = Path(folder)
         self.prefix = f"virtnet-test-{os.getpid()}-{next(self.numbers)}"
@@ -46,6 +46,9 @@ class Controller:
         self.config_path = self.folder / f"{self.prefix}.conf"
         self.config_path.write_text(json.dumps(config or self.default_config(hosts), indent=4))
         self.cli = Cli(self.prefix, self.build)
+        self.options = [*map(str, options)]  # behind the configuration
+        self.environment = environment or {}
+        self.memory = memory  # MiB
         self.process = None
 
     def default_config(self, hosts):
@@ -66,15 +69,21 @@ class Controller:
         # Workers stay clear of the first core, where the control core and most of QEMU run.
         lcores = f"0@{cpus[0]},1@{cpus[1 % len(cpus)]}"
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self.spawn(
                 self.netns.command(
-                    self.build / "app" / "dpdk-virtnet", "--lcores", lcores, "--no-huge", "-m", "512", "--no-pci",
-                    "--iova-mode=va", "--file-prefix", self.prefix, "--", "--config", self.config_path,
+                    self.build / "app" / "dpdk-virtnet", "--lcores", lcores, "--no-huge", "-m", self.memory,
+                    "--no-pci", "--iova-mode=va", "--file-prefix", self.prefix, "--", "--config", self.config_path,
+                    *self.options,
                 ),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, **self.environment},
             )  # fmt: skip
         wait_until(lambda: self._ready(old_log), "the controller to be ready", seconds=60)
         return self
+
+    def spawn(self, command, **options):
+        """How the process is started; services have managers for that."""
+        return subprocess.Popen(command, **options)
 
     def _ready(self, old_log):
         assert self.process.poll() is None, f"the controller ended at its start:\n{self.log()}"

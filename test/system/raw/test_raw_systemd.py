@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 The virtnet authors
+"""The controller as a service that is restarted, crashes and is stopped, by a service manager that is played here.
+
+test_service.py does the same with a real systemd and a VM, where there is one.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+
+import pytest
+
+from conftest import OTHER_MAC, SUBJECT_MAC, WITNESS_MAC, Station, build_folder, connect
+from vfio_user_client import Disconnected
+from virtnet_test.service_manager import ManagedController
+from virtnet_test.wait import wait_until
+
+KILLS = 10
+CONFIG_REGION = 7
+VENDOR_AND_DEVICE = bytes.fromhex("f41a4110")
+
+
+class Service:
+    """A managed controller and two devices in use."""
+
+    def __init__(self, build):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virtnet-raw-"))
+        self.controller = ManagedController(build, self.folder)
+        self.manager = self.controller.manager
+        self.stations = []
+        try:
+            self.controller.start()
+            for mac in (SUBJECT_MAC, WITNESS_MAC):
+                self.stations.append(self.plug(mac))
+        except BaseException:
+            self.close()
+            raise
+
+    def plug(self, mac):
+        device = self.controller.hotplug(mac=mac, pairs=2, size=256)
+        self.controller.netns.run(f"ip link set {device.representor} up")
+        station = Station(self.controller, device)
+        station.driver.start()
+        station.far.drain()
+        station.check()
+        return station
+
+    def vuids(self):
+        return sorted(device["vuid"] for device in self.controller.cli.good("list")["devices"] if "vuid" in device)
+
+    def close(self):
+        for station in self.stations:
+            station.close()
+        self.controller.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def hammer(station, interrupt, after_s):
+    """Read registers without a pause, before, during and after an interruption: (asked, answered, still connected)."""
+    asked = answered = 0
+    over = threading.Event()
+
+    def run():
+        time.sleep(after_s)
+        interrupt()
+        over.set()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(run)
+        try:
+            while not over.is_set() or asked < 1:
+                asked += 1
+                assert station.client.read(CONFIG_REGION, 0, 4) == VENDOR_AND_DEVICE
+                answered += 1
+            alive = True
+        except (Disconnected, ConnectionError):
+            alive = False
+        done.result()
+    return asked, answered, alive
+
+
+@pytest.fixture(name="service")
+def fixture_service(request):
+    build = build_folder(request.config)
+    if build is None:
+        pytest.skip("no dpdk-virtnet is built (build, build-asan or $VIRTNET_BUILD)")
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        pytest.skip("needs root and /dev/net/tun")
+    service = Service(build)
+    yield service
+    service.close()
+
+
+def test_restart_keeps_clients_and_their_traffic(service):
+    before = service.vuids()
+    links = service.controller.netns.links()
+
+    service.controller.restart()
+
+    for station in service.stations:
+        station.check()
+    assert service.vuids() == before
+    assert service.controller.netns.links() == links
+
+
+def test_death_of_the_keeper_keeps_clients_and_their_traffic(service):
+    for _ in range(3):
+        service.controller.crash()
+        for station in service.stations:
+            station.check()
+
+
+def test_devices_can_be_plugged_and_unplugged_after_a_restart(service):
+    service.controller.restart()
+
+    station = service.plug(OTHER_MAC)
+    service.stations.append(station)
+    service.controller.restart()
+    station.check()
+    service.stations.remove(station)
+    station.close()
+    service.controller.cli.good("unplug", "-p", station.device.id)
+
+    service.controller.restart()
+    assert len(service.vuids()) == 2
+    for left in service.stations:
+        left.check()
+
+
+def test_client_that_connects_while_nobody_is_there_waits_for_the_next_keeper(service):
+    station = service.stations.pop()
+    station.close()
+    wait_until(lambda: sum(name[2] == "c" for name in service.manager.names()) == 1, "the connection to be dropped")
+    service.controller.process.kill()
+    service.controller.ended()
+    client = connect(station.device.socket, negotiate=False)  # the manager's copy of the socket listens
+
+    service.controller.start()
+
+    assert "capabilities" in client.negotiate()
+    client.close()
+    service.stations.append(Station(service.controller, station.device))
+    service.stations[-1].driver.start()
+    service.stations[-1].check()
+
+
+def test_store_holds_what_there_is_and_nothing_else(service):
+    names = service.manager.names()
+    assert len(set(names)) == len(names)
+    assert names.count("register") == 1
+    for slot in ("00", "01"):
+        for kind in "blcdkms":
+            assert any(name.startswith(slot + kind) for name in names), f"{slot}{kind}: {names}"
+    assert len(":".join(names)) < 10 * len(names)
+
+    while service.stations:
+        station = service.stations.pop()
+        station.close()
+        service.controller.cli.good("unplug", "-p", station.device.id)
+
+    assert service.manager.names() == ["register"]
+    assert service.manager.senders == {service.controller.process.pid}, "NotifyAccess=main"
+
+
+def test_stop_drops_clients_and_representors(service):
+    service.controller.stop()
+
+    for station in service.stations:
+        with pytest.raises((Disconnected, ConnectionError, OSError)):
+            station.client.read(CONFIG_REGION, 0, 4)
+    assert "STOPPING=1" in service.manager.told
+    service.controller.start()
+    assert service.vuids() == []
+
+
+def test_device_whose_part_is_lost_is_dropped_and_reported_the_other_goes_on(service):
+    subject, witness = service.stations
+    service.controller.process.kill()
+    service.controller.ended()
+    service.manager.forget(next(name for name in service.manager.names() if name.startswith("00d")))
+
+    service.controller.start()
+
+    witness.check()
+    assert service.vuids() == [witness.device.vuid]
+    assert f"{subject.device.vuid}: does not survive the restart: client memory" in service.controller.log()
+    assert not [name for name in service.manager.names() if name.startswith("00")]
+    assert not subject.device.socket.exists()
+
+
+def test_foreign_descriptors_are_closed_and_removed(service):
+    before = service.manager.names()
+    for name in ("stored", "00m1zz", "unknown"):
+        service.manager.put(name, os.eventfd(0))
+
+    service.controller.restart()
+
+    wait_until(lambda: service.manager.names() == before, "foreign descriptors to be removed")
+    for station in service.stations:
+        station.check()
+
+
+def test_keeper_that_dies_in_the_middle_of_requests_answers_them_or_says_so(service):
+    """Each request is answered exactly once, or - its keeper died within the system call - the connection ends."""
+    subject, witness = service.stations
+    ended = 0
+    for number in range(KILLS):
+        asked, answered, alive = hammer(subject, service.controller.crash, 0.02 + 0.013 * number)
+        assert asked - answered in (0, 1), f"kill {number}: {answered} answers to {asked} questions"
+        if not alive:
+            assert asked - answered == 1
+            ended += 1
+            subject.close()
+            subject = service.stations[0] = Station(service.controller, subject.device)
+            subject.driver.start()
+        subject.check()
+        witness.check()
+    print(f"{KILLS} kills, {ended} connections ended")
+    assert ended <= KILLS / 5, "most of a keeper's life is not spent within system calls"
