@@ -213,8 +213,8 @@ take_back_all(struct keeper *k, struct child *ch)
 }
 
 /* Did it die by its own doing, and over something that was fatal before? */
-static bool
-poisoned(struct keeper *k, const struct proc *p)
+static enum death
+death_of(struct keeper *k, const struct proc *p)
 {
 	struct ha_fence *f = child_fence(p->ch);
 	unsigned int i = p->stuck;
@@ -223,16 +223,16 @@ poisoned(struct keeper *k, const struct proc *p)
 	if (i == HA_NO_THREAD && p->why == NULL)
 		i = atomic_load(&f->crashed);
 	if (i >= HA_THREADS_MAX)
-		return false;
+		return DEATH_BY_OTHERS;
 	crumb = f->thread[i].crumb;
 	if (!poison_death(&k->poison, &crumb, clock_ns() / NS_PER_MS))
-		return false;
+		return DEATH_OWN;
 	klog_err("device %u has been fatal twice (%s): it will not be touched that way again",
 		crumb.device,
 		crumb.kind == HA_CRUMB_QUEUE	 ? "a queue"
 		: crumb.kind == HA_CRUMB_REQUEST ? "a request of its host"
 						 : "its state block");
-	return true;
+	return DEATH_POISON;
 }
 
 static void
@@ -242,9 +242,10 @@ on_fenced(struct child *ch)
 	struct keeper *k = p->k;
 	const enum proc_role role = p->role;
 	const unsigned int devices = take_back_all(k, ch);
-	const bool poisonous = poisoned(k, p);
+	const enum death death = death_of(k, p);
 
 	event_del(p->resume);
+	event_del(p->deadline);
 	p->role = PROC_DYING;
 	if (k->stop != STOP_NOT) {
 		stop_lost(k, p);
@@ -253,7 +254,7 @@ on_fenced(struct child *ch)
 	if (role == PROC_STANDBY && k->standby == p)
 		recovery_standby_lost(k, p);
 	else if (role == PROC_ACTIVE)
-		recovery_crashed(k, p, devices, poisonous);
+		recovery_crashed(k, p, devices, death);
 	else
 		handover_lost(k, p);
 }

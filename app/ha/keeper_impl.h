@@ -34,6 +34,13 @@ enum proc_role {
 	PROC_DYING,	/* killed by the keeper, of no more use */
 };
 
+/* What is known of a process's end. */
+enum death {
+	DEATH_BY_OTHERS, /* somebody sent it a signal, or it was stopped */
+	DEATH_OWN,	 /* its own doing, for the first time in this place */
+	DEATH_POISON,	 /* and for the second time: what did it is not touched again */
+};
+
 struct proc {
 	TAILQ_ENTRY(proc) next;
 	struct keeper *k;
@@ -44,6 +51,7 @@ struct proc {
 	struct watchdog watchdog;
 	unsigned int stuck; /* thread that the watchdog found, or HA_NO_THREAD */
 	const char *why;    /* the keeper killed it, or NULL */
+	uint64_t since_ns;  /* it is the active process; 0: it never was */
 	bool broken;	    /* it does not keep to the protocol: not listened to any more */
 	bool told_to_exit;
 };
@@ -150,7 +158,7 @@ void recovery_take_over(struct keeper *k, struct proc *p, uint32_t flags, unsign
 int recovery_give(struct keeper *k, struct kept_device *d, struct proc *to, uint32_t flags);
 void recovery_adopted(struct proc *p, const struct ha_msg *msg);
 /* A process that was active, or about to be, has ended by itself. */
-void recovery_crashed(struct keeper *k, struct proc *p, unsigned int devices, bool poisonous);
+void recovery_crashed(struct keeper *k, struct proc *p, unsigned int devices, enum death death);
 void recovery_standby_lost(struct keeper *k, struct proc *p);
 void recovery_reaped(struct keeper *k, pid_t pid, int status);
 /* A new standby, a little later. */

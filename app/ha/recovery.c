@@ -20,6 +20,12 @@
 #define STANDBY_DELAY_MS 200u
 /* A device that is not taken up by then must not keep the others from having a command socket. */
 #define ADOPT_MS 10000u
+/*
+ * A process that dies by its own doing within that time is one of a loop, and to start the next one
+ * at once would only burn CPU time. Who is killed by others, or has served for a while, is replaced
+ * at once.
+ */
+#define LOOP_MS 1000u
 
 static void
 report_write(struct crash_report *r)
@@ -187,6 +193,7 @@ recovery_take_over(struct keeper *k, struct proc *p, uint32_t flags, unsigned in
 	if (k->standby == p)
 		k->standby = NULL;
 	p->role = PROC_ACTIVE;
+	p->since_ns = clock_ns();
 	child_rename(p->ch, "emu");
 	k->active = p;
 	k->settled = false;
@@ -228,9 +235,9 @@ on_backoff_due(evutil_socket_t fd, short what, void *arg)
 
 /* After a delay, if it has come to that. */
 static void
-next_after_crash(struct keeper *k, bool poisonous)
+next_after_crash(struct keeper *k, bool loop)
 {
-	const unsigned int ms = poisonous ? 0 : backoff_crash(&k->backoff, clock_ns() / NS_PER_MS);
+	const unsigned int ms = loop ? backoff_crash(&k->backoff, clock_ns() / NS_PER_MS) : 0;
 
 	if (ms > 0) {
 		klog_err("%u crashes at short intervals: the next process waits %u ms",
@@ -242,8 +249,10 @@ next_after_crash(struct keeper *k, bool poisonous)
 }
 
 void
-recovery_crashed(struct keeper *k, struct proc *p, unsigned int devices, bool poisonous)
+recovery_crashed(struct keeper *k, struct proc *p, unsigned int devices, enum death death)
 {
+	const uint64_t served_ms = (clock_ns() - p->since_ns) / NS_PER_MS;
+
 	event_del(k->adopt_due);
 	k->active = NULL;
 	k->settled = false;
@@ -251,7 +260,7 @@ recovery_crashed(struct keeper *k, struct proc *p, unsigned int devices, bool po
 	k->crashes++;
 	report_open(k, p, devices);
 	if (!handover_lost(k, p))
-		next_after_crash(k, poisonous);
+		next_after_crash(k, death == DEATH_OWN && served_ms < LOOP_MS);
 }
 
 void
@@ -266,7 +275,7 @@ recovery_standby_lost(struct keeper *k, struct proc *p)
 	klog_err("%s process %d has ended before it was needed", child_name(p->ch),
 		(int)child_pid(p->ch));
 	if (k->active == NULL) {
-		next_after_crash(k, false);
+		next_after_crash(k, true);
 		return;
 	}
 	ms = backoff_crash(&k->standby_backoff, clock_ns() / NS_PER_MS);
