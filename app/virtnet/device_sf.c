@@ -128,7 +128,9 @@ work_done(void *arg)
 		return;
 	}
 	FAULT_POINT("device.sf.changed");
-	device_sf_store(dev);
+	/* The SF of a device that goes may have been destroyed by now, behind this change. */
+	if (dev->phase != DEVICE_REMOVING)
+		device_sf_store(dev);
 	if (ch->err == 0) {
 		dev->state->sf.pairs = ch->pairs;
 		dev->state->sf.rx_csum = ch->rx_csum;

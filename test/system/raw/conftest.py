@@ -143,7 +143,14 @@ class Lab:
     def descriptors(self):
         """Number of descriptors that the controller holds: the keeper and the process that serves."""
         group = Group(self.controller)
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in (group.keeper(), group.active()))
+        pids = group.keeper(), group.active()  # who is asked for it closes a connection a little later
+        before = None
+        while True:
+            count = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+            if count == before:
+                return count
+            before = count
+            time.sleep(0.02)
 
     def check(self):
         """Everybody but the subject is unharmed."""
