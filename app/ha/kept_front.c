@@ -50,15 +50,22 @@ on_disconnected(void *ctx)
 static void
 on_log(void *ctx, int level, const char *msg)
 {
-	const struct kept_device *d = ctx;
+	struct kept_device *d = ctx;
+	unsigned int left_out;
 
-	/* Clients come and go as fast as they like. */
+	/* Clients come and go as fast as they like, and send what they like. */
+	if (level > LOG_WARNING) {
+		klog_debug("%s: %s", d->open.vuid, msg);
+		return;
+	}
+	if (!log_limit_take(&d->log_limit, &left_out))
+		return;
+	if (left_out > 0)
+		klog_info("%s: %u more lines left out", d->open.vuid, left_out);
 	if (level <= LOG_ERR)
 		klog_err("%s: %s", d->open.vuid, msg);
-	else if (level <= LOG_WARNING)
-		klog_info("%s: %s", d->open.vuid, msg);
 	else
-		klog_debug("%s: %s", d->open.vuid, msg);
+		klog_info("%s: %s", d->open.vuid, msg);
 }
 
 /* ---- vfio-user */

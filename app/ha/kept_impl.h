@@ -18,6 +18,7 @@
 #include <sys/queue.h>
 
 #include "closer.h"
+#include "ha/log_limit.h"
 #include "ha/msg.h"
 #include "kept.h"
 #include "kept_register.h"
@@ -47,6 +48,7 @@ struct kept_device {
 	unsigned int slot; /**< in the register, and in names */
 	struct ha_open open;
 	struct child *owner; /**< NULL: nobody */
+	struct log_limit log_limit;
 
 	struct state_block *block;
 	struct state_block *former; /**< before the owner converted it */

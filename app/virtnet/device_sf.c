@@ -137,7 +137,7 @@ work_done(void *arg)
 	}
 	FAULT_POINT("device.sf.recorded");
 	if (ch->err < 0)
-		log_err("%s: SF %s: cannot set %u queue pairs: %s", dev->vuid, ch->sf->rep,
+		log_err("%s: SF %s: cannot set %u queue pairs: %s", dev->vuid, dev->state->sf.rep,
 			ch->pairs, strerror(-ch->err));
 	if (ch->run == dev->run && ch->done != NULL) {
 		/* A failed change keeps the former number. */

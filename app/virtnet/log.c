@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <rte_log.h>
@@ -63,25 +62,12 @@ log_write(enum log_level level, const char *file, int line, const char *func, co
 bool
 log_limit_pass(struct log_limit *limit)
 {
-	struct timespec ts;
-	uint64_t now_ms;
+	unsigned int left_out;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	now_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-	if (now_ms - limit->last_ms >= 1000) {
-		const uint64_t back = (now_ms - limit->last_ms) / 1000;
-
-		limit->used -= back < limit->used ? (unsigned int)back : limit->used;
-		limit->last_ms = now_ms;
-	}
-	if (limit->used >= LOG_LIMIT_BURST) {
-		limit->left_out++;
+	if (!log_limit_take(limit, &left_out))
 		return false;
-	}
-	limit->used++;
-	if (limit->left_out > 0)
-		log_info("%u more lines about the same device left out", limit->left_out);
-	limit->left_out = 0;
+	if (left_out > 0)
+		log_info("%u more lines about the same device left out", left_out);
 	return true;
 }
 

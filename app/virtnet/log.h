@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ha/log_limit.h"
+
 enum log_level {
 	LOG_LEVEL_ERR,
 	LOG_LEVEL_INFO,
@@ -29,19 +31,7 @@ bool log_level_parse(const char *name, enum log_level *level);
 void log_write(enum log_level level, const char *file, int line, const char *func, const char *fmt,
 	...) __attribute__((format(printf, 5, 6)));
 
-/**
- * Lines that a host can cause as often as it likes: LOG_LIMIT_BURST at once, then one a second;
- * those left out are counted and told of with the next. Single-threaded, zero-initialised.
- */
-struct log_limit {
-	uint64_t last_ms;
-	unsigned int used;
-	unsigned int left_out;
-};
-
-#define LOG_LIMIT_BURST 10u
-
-/** May a line be written now? */
+/** May a line that a host can cause be written now? Tells how many were left out. */
 bool log_limit_pass(struct log_limit *limit);
 
 #define log_limited(limit, level, ...)                                                             \
