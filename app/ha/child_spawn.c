@@ -109,6 +109,23 @@ image_args(struct image *im, const struct child_spawn *spawn)
 	return 0;
 }
 
+/*
+ * The fence falls when a core dump is complete. Who wants none, by a limit of 0, still gets one
+ * where the kernel pipes it to a program; a limit of 1 is the kernel's word for none at all.
+ */
+static void
+no_core_means_none(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_CORE, &rl) < 0 || rl.rlim_cur != 0)
+		return;
+	rl.rlim_cur = 1;
+	if (rl.rlim_max < 1)
+		rl.rlim_max = 1;
+	(void)setrlimit(RLIMIT_CORE, &rl);
+}
+
 /* In the new process: async-signal-safe functions only. */
 static void
 run(const struct child_spawn *spawn, const struct image *im, pid_t keeper)
@@ -122,6 +139,7 @@ run(const struct child_spawn *spawn, const struct image *im, pid_t keeper)
 		_exit(EXIT_CANNOT_RUN);
 	setpgid(0, 0);
 	setpriority(PRIO_PROCESS, 0, spawn->nice);
+	no_core_means_none();
 	close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	fcntl(spawn->socket_fd, F_SETFD, 0);
 	fcntl(spawn->fence_fd, F_SETFD, 0);
