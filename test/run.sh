@@ -21,7 +21,7 @@ results=$logs/results
 suite_seconds=120
 pytest_seconds=1500
 # Each kill of a full run of the fault tests takes two seconds.
-pytest_seconds=$((pytest_seconds + 3 * ${VIRTNET_FAULT_KILLS:-50}))
+pytest_seconds=$((pytest_seconds + 3 * ${VIRTNET_FAULT_KILLS:-40}))
 
 export ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:exitcode=99:print_stacktrace=1

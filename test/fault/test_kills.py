@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 The virtnet authors
+"""The active process dies, stops or hangs at random moments; drivers and wires see a pause, nothing else."""
+
+import random
+import re
+import signal
+import statistics
+import time
+
+import pytest
+
+from fault_lab import MANY, RINGS, TRANSPORTS, descriptors_of, memory_of
+from virtnet_test.wait import wait_until
+
+# name: signal, longest pause of a device (ms). A stopped process has a second to go on, by the watchdog.
+SIGNALS = {
+    "kill": (signal.SIGKILL, 2000),
+    "segv": (signal.SIGSEGV, 2000),
+    "bus": (signal.SIGBUS, 2000),
+    "abort": (signal.SIGABRT, 2000),
+    "stop": (signal.SIGSTOP, 4000),
+}
+KEEPER_PSS_KIB = 10 * 1024
+GUEST_MIB = 4096
+# What a process may hold more after a loop than before: pages of stacks and libraries that had not been touched yet.
+GROWTH_KIB = 2048
+# Descriptors of a request that is being handled: virtnet-fault maps memory and sets interrupts all the time.
+IN_FLIGHT = 2
+RECOVERY = re.compile(r"emu process (\d+) (?:died|ended)[^\n]*?taken over by (the newly started )?(\d+) in ([\d.]+) ms")
+
+
+def recovery_of(lab, pid):
+    """What the keeper says of a recovery: (milliseconds from the fence to the last device, cold)."""
+
+    def said():
+        found = [row for row in RECOVERY.findall(lab.controller.log()) if int(row[0]) == pid]
+        return found[-1] if found else None
+
+    row = wait_until(said, f"the keeper's line about process {pid}", 10, pause=0.02)
+    return float(row[3]), bool(row[1])
+
+
+def kill_once(lab, sig, allow_ms, standby):
+    """One kill of the active process; what it cost, and what the keeper said."""
+    lab.pause_for_crash()
+    pid = lab.group.active()
+    if standby:
+        lab.group.standby()
+    lab.strike(pid, sig, allow_ms)
+    event = lab.generator.settle(allow_ms + 5000)
+    took_ms, cold = recovery_of(lab, pid)
+    event["labels"] = {"recovery_ms": took_ms, "cold": cold}
+    kind = f"{signal.Signals(sig).name}{' (no standby)' if cold else ''}"
+    lab.record.add(lab.name, kind, event, **lab.labels)
+    lab.check(event)
+    return event
+
+
+@pytest.mark.parametrize("how", SIGNALS)
+@pytest.mark.parametrize("ring", RINGS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_signal(request, shared_labs, how, ring, transport):
+    with shared_labs.use(request.node.name, ring=ring, transport=transport) as lab:
+        sig, allow_ms = SIGNALS[how]
+        kill_once(lab, sig, allow_ms, standby=True)
+        lab.all_there()
+
+
+@pytest.mark.seconds(4000)
+def test_random_kills(new_lab, kills, full_run):
+    lab = new_lab(devices=2, ring="split-event-idx-indirect")
+    lab.start_traffic(options=["--memory", GUEST_MIB, *(["--populate"] if full_run else [])])
+    chance = random.Random(20261120)
+    sizes = []
+    gaps = []
+    for number in range(kills):
+        # One of ten before the standby is up: the recovery is cold.
+        cold = number % 10 == 9
+        time.sleep(chance.uniform(0, 0.2))
+        event = kill_once(lab, signal.SIGKILL, 4000, standby=not cold)
+        if not event["labels"]["cold"]:
+            gaps += [device["gap_us"] for device in event["devices"]]
+        if number % 10 == 5:
+            sizes.append(size_of(lab))
+    lab.all_there()
+    summary = lab.stop_traffic()
+    report_growth(lab, sizes)
+    lab.record.figure(lab.name, "summary", **summary)
+    print(f"{kills} kills: gap median {statistics.median(gaps) / 1000:.1f} ms, max {max(gaps) / 1000:.1f} ms")
+    if full_run:
+        assert statistics.median(gaps) <= 20_000
+
+
+def size_of(lab):
+    """Memory and descriptors of keeper and active process, the standby being up."""
+    lab.group.standby()
+    made = {}
+    for role, pid in (("keeper", lab.group.keeper()), ("emu", lab.group.active())):
+        pss, shared = memory_of(pid)
+        made[role] = {"pss_kib": pss, "private_kib": pss - shared, "fds": descriptors_of(pid)}
+    return made
+
+
+def report_growth(lab, sizes):
+    lab.record.figure(lab.name, "sizes", first=sizes[0], last=sizes[-1])
+    keeper = [size["keeper"] for size in sizes]
+    print(f"keeper: PSS {keeper[-1]['pss_kib']} KiB, {keeper[-1]['fds']} descriptors")
+    assert keeper[-1]["pss_kib"] < KEEPER_PSS_KIB
+    for role in ("keeper", "emu"):
+        first, last = sizes[0][role], sizes[-1][role]
+        assert last["fds"] <= first["fds"] + IN_FLIGHT, f"descriptors of the {role} process grow: {sizes}"
+        assert last["private_kib"] <= first["private_kib"] + GROWTH_KIB, f"the {role} process grows: {sizes}"
+
+
+def test_without_standby(new_lab):
+    lab = new_lab(options=["--no-standby"])
+    lab.start_traffic()
+    event = kill_once(lab, signal.SIGKILL, 4000, standby=False)
+    assert event["labels"]["cold"]
+    lab.stop_traffic()
+
+
+def test_standby_killed(new_lab):
+    """Nobody notices, and there is a new one."""
+    lab = new_lab()
+    lab.start_traffic()
+    standby = lab.group.standby()
+    lab.strike(standby, signal.SIGKILL, 1000)
+    event = lab.settled("standby killed", 1000, bursts=0)
+    assert event["devices"][0]["gap_us"] < 500_000
+    wait_until(lambda: standby not in lab.group.children(), "the end of the standby")
+    assert lab.group.standby() != standby
+    lab.stop_traffic()
+
+
+def test_active_and_standby_killed_at_once(new_lab):
+    lab = new_lab()
+    lab.start_traffic()
+    standby, active = lab.group.standby(), lab.group.active()
+    lab.strike(standby, signal.SIGKILL, 5000)
+    lab.strike(active, signal.SIGKILL, 5000)
+    lab.settled("both killed", 5000)
+    lab.all_there()
+    lab.stop_traffic()
+
+
+def test_many_devices_are_taken_over_together(new_lab, full_run):
+    lab = new_lab(devices=MANY if full_run else 8, pairs=1)
+    lab.start_traffic(options=["--rate", 500 if full_run else 2000])
+    kill_once(lab, signal.SIGKILL, 4000, standby=True)
+    lab.all_there()
+    lab.stop_traffic()
+
+
+def test_idle_device_without_a_client_survives(new_lab):
+    lab = new_lab(devices=2)
+    lab.start_traffic(devices=lab.devices[:1])
+    kill_once(lab, signal.SIGKILL, 2000, standby=True)
+    lab.all_there()
+    lab.stop_traffic()
+    # Its socket still takes a client.
+    lab.start_traffic(devices=lab.devices[1:])
+    lab.stop_traffic()
+
+
+def test_killed_keeper_takes_everything_along(new_lab):
+    lab = new_lab()
+    generator = lab.start_traffic()
+    lab.group.standby()
+    assert len(lab.group.all()) == 3
+
+    lab.controller.process.kill()
+    lab.controller.process.wait()
+
+    generator.wait_disconnected()
+    wait_until(lambda: not lab.group.all(), "the end of all processes", 5)
+    wait_until(lambda: not lab.controller.netns.links(), "the representors to go", 5)
+
+
+@pytest.mark.parametrize("when", ["parked standby", "no standby yet"])
+def test_stop_leaves_nothing(new_lab, when):
+    lab = new_lab(options=["--no-standby"] if when == "no standby yet" else [])
+    generator = lab.start_traffic()
+    if when == "parked standby":
+        lab.group.standby()
+    lab.controller.stop()
+    generator.wait_disconnected()
+    assert not lab.group.all()
+
+
+def test_stopped_keeper_process_group_by_a_second_sigterm(new_lab):
+    """A stuck emu process does not keep the group from ending."""
+    lab = new_lab(options=["--watchdog=0"])
+    lab.start_traffic()
+    lab.controller.process.send_signal(signal.SIGTERM)
+    lab.controller.process.send_signal(signal.SIGTERM)
+    lab.controller.process.wait(10)
+    wait_until(lambda: not lab.group.all(), "the end of all processes", 5)

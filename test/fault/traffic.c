@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Both directions of a device's streams, and what a driver and a wire may expect of them. */
+
+#include "run.h"
+
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/virtio_net.h>
+
+#include <rte_common.h>
+
+#define HDR_LEN	   ((uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf))
+#define BUFFER_LEN 2048u
+/* Not a power of two, or the first lines of all buffers would share a few sets of the caches. */
+#define BUFFER_STEP (BUFFER_LEN + 2 * RTE_CACHE_LINE_SIZE)
+#define BURST	    32u
+/* Frames of a stream and direction per tick: what is due after a pause comes bit by bit. */
+#define TICK_FRAMES 8
+/* Pause after which frames that are due are not made up for. */
+#define DEBT_NS		(5 * NS_PER_MS)
+#define RX_FIRST_PART	256u /* of a receive chain of two buffers */
+
+#define FEATURE(f, bit) (((f)&UINT64_C(1) << (bit)) != 0)
+
+static struct net_dev_queue *
+queue_of(struct device *dev, uint16_t pair, enum frame_dir dir)
+{
+	return &dev->nd.queue[2 * pair + (dir == FRAME_TX ? 1 : 0)];
+}
+
+static uint64_t
+buffer_of(const struct stream *s, const struct net_dev_queue *q, enum frame_dir dir, uint64_t token)
+{
+	return s->base[dir] + (token & q->ring.mask) * BUFFER_STEP;
+}
+
+/* ---- driver to wire ---- */
+
+/* One buffer mostly; every fourth frame in a chain of two to four, every eighth indirect. */
+static int
+tx_add(struct device *dev, struct net_dev_queue *q, uint64_t iova, uint32_t len, uint64_t token)
+{
+	struct vring_buf bufs[4] = {{iova, len}};
+	const unsigned int kind = token % 8;
+	const bool indirect = kind == 3 && FEATURE(dev->nd.features, VIRTIO_RING_F_INDIRECT_DESC);
+	uint16_t n = 1;
+
+	if (kind == 3 || kind == 7) {
+		/* The header alone, or with the start of the frame, then uneven pieces. */
+		const uint32_t cut[] = {kind == 3 ? HDR_LEN : HDR_LEN + 17,
+			(uint32_t)(1 + token % 23), (uint32_t)(1 + token % 11)};
+
+		for (n = 0; n < 3 && bufs[n].len > cut[n]; n++) {
+			bufs[n + 1] =
+				(struct vring_buf){bufs[n].iova + cut[n], bufs[n].len - cut[n]};
+			bufs[n].len = cut[n];
+		}
+		n++;
+	}
+	return vring_driver_add(&q->ring, bufs, n, 0, indirect, token);
+}
+
+/* @return false if the ring is full */
+static bool
+tx_one(struct device *dev, uint16_t pair, int64_t now_ns)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, FRAME_TX);
+	struct stream *s = &dev->stream[pair];
+	const uint64_t token = s->added[FRAME_TX];
+	const struct frame_info info = {
+		.dir = FRAME_TX,
+		.device = (uint8_t)dev->index,
+		.stream = pair,
+		.seq = (uint32_t)token,
+		.stamp = run_stamp(dev->run, now_ns),
+	};
+	uint64_t iova;
+	uint8_t *va;
+	uint32_t len;
+
+	if (token - s->done[FRAME_TX] >= q->ring.size || q->ring.n_free < 4)
+		return false;
+	iova = buffer_of(s, q, FRAME_TX, token);
+	va = guest_mem_va(dev->nd.mem, iova);
+	memset(va, 0, HDR_LEN);
+	len = HDR_LEN + frame_make(va + HDR_LEN, &info, dev->nd.mac);
+	if (tx_add(dev, q, iova, len, token) != 0)
+		return false;
+	s->added[FRAME_TX]++;
+	return true;
+}
+
+static void
+tx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, FRAME_TX);
+	struct stream *s = &dev->stream[pair];
+	const uint64_t iova = buffer_of(s, q, FRAME_TX, used->token);
+
+	if (used->token != s->done[FRAME_TX])
+		run_violation(dev->run, dev, "TX queue %u: chain %llu came back, %llu was next",
+			q->index, (unsigned long long)used->token,
+			(unsigned long long)s->done[FRAME_TX]);
+	if (used->len != 0)
+		run_violation(dev->run, dev, "TX queue %u: used length %u", q->index, used->len);
+	s->done[FRAME_TX] = used->token + 1;
+	/* Whoever reads it from now on sends a frame that fails its check. */
+	frame_spoil((uint8_t *)guest_mem_va(dev->nd.mem, iova) + HDR_LEN);
+}
+
+/* ---- wire to driver ---- */
+
+static void
+rx_fill(struct device *dev, uint16_t pair)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, FRAME_RX);
+	struct stream *s = &dev->stream[pair];
+	bool added = false;
+
+	while (q->ring.n_free >= 2 && s->added[FRAME_RX] - s->done[FRAME_RX] < q->ring.size) {
+		const uint64_t token = s->added[FRAME_RX];
+		const uint64_t iova = buffer_of(s, q, FRAME_RX, token);
+		const bool two = token % 4 == 1;
+		const struct vring_buf bufs[] = {
+			{iova, two ? RX_FIRST_PART : BUFFER_LEN},
+			{iova + RX_FIRST_PART, BUFFER_LEN - RX_FIRST_PART},
+		};
+
+		if (vring_driver_add(&q->ring, bufs, 0, two ? 2 : 1, false, token) != 0)
+			break;
+		s->added[FRAME_RX]++;
+		added = true;
+	}
+	if (added)
+		net_dev_publish(&dev->nd, q);
+}
+
+static void
+arrival(struct device *dev, const struct frame_info *info, uint16_t pair, int64_t ns)
+{
+	struct run *run = dev->run;
+	struct track *t = &dev->stream[info->stream].track[info->dir];
+
+	if (info->stream != pair) {
+		t->event.moved++;
+		t->total.moved++;
+	}
+	if (track_arrival(t, info->seq, ns) != 0)
+		run_violation(run, dev, "%s stream %u: number %u, expected about %u",
+			info->dir == FRAME_TX ? "TX" : "RX", info->stream, info->seq, t->next);
+	if (run->ev.settling && (int32_t)(info->stamp - run_stamp(run, run->ev.settle_ns)) > 0)
+		t->fresh = true;
+}
+
+/* @return it is one of the device's, in that direction */
+static bool
+frame_ours(struct device *dev, const uint8_t *data, uint32_t len, enum frame_dir dir,
+	struct frame_info *info)
+{
+	const int ret = frame_check(data, len, info);
+
+	if (ret == -ENOMSG)
+		return false;
+	if (ret != 0 || info->dir != dir || info->device != dev->index ||
+		info->stream >= dev->nd.pairs) {
+		run_violation(dev->run, dev, "%s: corrupt frame of %u bytes (stream %u, number %u)",
+			dir == FRAME_TX ? "TX" : "RX", len, info->stream, info->seq);
+		return false;
+	}
+	return true;
+}
+
+static void
+rx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used, int64_t now_ns)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, FRAME_RX);
+	struct stream *s = &dev->stream[pair];
+	uint8_t *va = guest_mem_va(dev->nd.mem, buffer_of(s, q, FRAME_RX, used->token));
+	const struct virtio_net_hdr_mrg_rxbuf *hdr = (struct virtio_net_hdr_mrg_rxbuf *)va;
+	struct frame_info info;
+
+	if (used->token != s->done[FRAME_RX])
+		run_violation(dev->run, dev, "RX queue %u: chain %llu came back, %llu was next",
+			q->index, (unsigned long long)used->token,
+			(unsigned long long)s->done[FRAME_RX]);
+	s->done[FRAME_RX] = used->token + 1;
+	if (used->len < HDR_LEN || used->len > BUFFER_LEN) {
+		run_violation(dev->run, dev, "RX queue %u: used length %u", q->index, used->len);
+		return;
+	}
+	if (hdr->hdr.flags != 0 || hdr->hdr.gso_type != 0 || hdr->num_buffers != 1)
+		run_violation(dev->run, dev, "RX queue %u: virtio-net header %u %u %u", q->index,
+			hdr->hdr.flags, hdr->hdr.gso_type, hdr->num_buffers);
+	if (frame_ours(dev, va + HDR_LEN, used->len - HDR_LEN, FRAME_RX, &info))
+		arrival(dev, &info, pair, now_ns);
+	frame_spoil(va + HDR_LEN);
+}
+
+static bool
+rx_one(struct device *dev, uint16_t pair, int64_t now_ns)
+{
+	struct stream *s = &dev->stream[pair];
+	const struct frame_info info = {
+		.dir = FRAME_RX,
+		.device = (uint8_t)dev->index,
+		.stream = pair,
+		.seq = s->rx_seq,
+		.stamp = run_stamp(dev->run, now_ns),
+	};
+	uint8_t frame[FRAME_MAX];
+	const uint32_t len = frame_make(frame, &info, dev->nd.mac);
+
+	/* What the kernel did not take has no number: it is sent again. */
+	if (wire_send(&dev->wire, frame, len) != 0)
+		return false;
+	s->rx_seq++;
+	return true;
+}
+
+/* ---- events ---- */
+
+static uint16_t
+used_idx(const struct net_dev_queue *q)
+{
+	return __atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE);
+}
+
+/* A driver that looks at interrupts only would not see an index that goes back and forth. */
+static void
+check_used(struct device *dev, uint16_t pair, enum frame_dir dir)
+{
+	const struct net_dev_queue *q = queue_of(dev, pair, dir);
+	struct stream *s = &dev->stream[pair];
+	const uint16_t idx = used_idx(q);
+
+	if ((int16_t)(idx - s->used_seen[dir]) < 0 ||
+		(uint16_t)(idx - q->ring.used_idx) > (uint16_t)(s->added[dir] - s->done[dir]))
+		run_violation(dev->run, dev, "queue %u: used index %u after %u, %llu chains given",
+			q->index, idx, s->used_seen[dir],
+			(unsigned long long)(s->added[dir] - s->done[dir]));
+	s->used_seen[dir] = idx;
+}
+
+static void
+queue_take(struct device *dev, uint16_t pair, enum frame_dir dir)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, dir);
+	struct vring_used_chain used[BURST];
+	const bool was_broken = q->ring.broken;
+	uint16_t n;
+
+	do {
+		const int64_t now = run_now();
+
+		n = vring_driver_get_burst(&q->ring, used, BURST);
+		for (uint16_t i = 0; i < n; i++) {
+			if (dir == FRAME_TX)
+				tx_done(dev, pair, &used[i]);
+			else
+				rx_done(dev, pair, &used[i], now);
+		}
+		if (dir == FRAME_RX && n > 0)
+			rx_fill(dev, pair);
+	} while (n == BURST);
+	if (q->ring.broken && !was_broken)
+		run_violation(dev->run, dev, "queue %u: the device has used what it was not given",
+			q->index);
+}
+
+void
+device_queue(struct device *dev, uint16_t queue)
+{
+	struct net_dev_queue *q = &dev->nd.queue[queue];
+	const enum frame_dir dir = (queue & 1) != 0 ? FRAME_TX : FRAME_RX;
+
+	q->interrupts++;
+	do {
+		vring_driver_interrupts_off(&q->ring);
+		queue_take(dev, queue / 2, dir);
+	} while (vring_driver_interrupts_on(&q->ring) && !q->ring.broken);
+}
+
+void
+device_wire(struct device *dev)
+{
+	struct wire_frame frames[WIRE_BURST];
+	struct frame_info info;
+	unsigned int n;
+
+	do {
+		n = wire_receive(&dev->wire, frames);
+		for (unsigned int i = 0; i < n; i++)
+			if (frame_ours(dev, frames[i].data, frames[i].len, FRAME_TX, &info))
+				arrival(dev, &info, info.stream, frames[i].ns);
+	} while (n == WIRE_BURST);
+}
+
+static void
+send_due(struct device *dev, uint16_t pair, enum frame_dir dir, int64_t now_ns)
+{
+	struct stream *s = &dev->stream[pair];
+	const int64_t interval = NS_PER_S / dev->run->opt.rate;
+	int sent = 0;
+
+	if (now_ns - s->due_ns[dir] > DEBT_NS)
+		s->due_ns[dir] = now_ns;
+	while (now_ns >= s->due_ns[dir] && sent < TICK_FRAMES) {
+		if (!(dir == FRAME_TX ? tx_one(dev, pair, now_ns) : rx_one(dev, pair, now_ns))) {
+			s->due_ns[dir] = now_ns;
+			break;
+		}
+		s->due_ns[dir] += interval;
+		sent++;
+	}
+	if (dir == FRAME_TX && sent > 0)
+		net_dev_publish(&dev->nd, queue_of(dev, pair, dir));
+}
+
+void
+device_tick(struct device *dev, int64_t now_ns)
+{
+	for (uint16_t pair = 0; pair < dev->nd.pairs; pair++)
+		for (enum frame_dir dir = 0; dir < FRAME_DIRS; dir++) {
+			struct net_dev_queue *q = queue_of(dev, pair, dir);
+
+			check_used(dev, pair, dir);
+			if (q->kick_waits)
+				net_dev_kick(&dev->nd, q);
+			if (!dev->run->stop && !q->ring.broken && !dev->needs_reset)
+				send_due(dev, pair, dir, now_ns);
+		}
+}
+
+void
+device_check_stall(struct device *dev, int64_t now_ns)
+{
+	const struct event *ev = &dev->run->ev;
+	const int64_t allowed = ev->active ? ev->allow_ns : QUIET_MS * NS_PER_MS;
+
+	for (uint16_t pair = 0; pair < dev->nd.pairs; pair++)
+		for (enum frame_dir dir = 0; dir < FRAME_DIRS; dir++) {
+			const struct net_dev_queue *q = queue_of(dev, pair, dir);
+			struct track *t = &dev->stream[pair].track[dir];
+			const int64_t since = RTE_MAX(t->last_ns, ev->end_ns);
+
+			if (now_ns - since <= allowed || t->stalled)
+				continue;
+			t->stalled = true;
+			run_violation(dev->run, dev,
+				"%s stream %u stalls for %lld ms: %u used chains without an "
+				"interrupt, "
+				"%u chains with the device, kicks %s",
+				dir == FRAME_TX ? "TX" : "RX", pair,
+				(long long)((now_ns - since) / NS_PER_MS),
+				(uint16_t)(used_idx(q) - q->ring.used_idx),
+				(uint16_t)(q->ring.published_idx - used_idx(q)),
+				(q->ring.used->flags & VIRTQ_USED_F_NO_NOTIFY) != 0 ? "unwanted"
+										    : "wanted");
+		}
+}
+
+bool
+device_moves(const struct device *dev)
+{
+	for (uint16_t pair = 0; pair < dev->nd.pairs; pair++)
+		for (enum frame_dir dir = 0; dir < FRAME_DIRS; dir++)
+			if (dev->stream[pair].track[dir].frames < 16)
+				return false;
+	return true;
+}
+
+void
+device_begin(struct device *dev, int64_t now_ns)
+{
+	for (uint16_t pair = 0; pair < dev->nd.pairs; pair++)
+		for (enum frame_dir dir = 0; dir < FRAME_DIRS; dir++)
+			track_begin(&dev->stream[pair].track[dir], now_ns);
+}
+
+void
+device_poison(struct device *dev, uint64_t iova)
+{
+	struct net_dev_queue *q = queue_of(dev, 0, FRAME_TX);
+	struct stream *s = &dev->stream[0];
+	const struct vring_buf buf = {iova, HDR_LEN + FRAME_MIN};
+
+	dev->poisoned = true;
+	if (vring_driver_add(&q->ring, &buf, 1, 0, false, s->added[FRAME_TX]) != 0)
+		run_violation(dev->run, dev, "no room for the poisonous descriptor");
+	s->added[FRAME_TX]++;
+	net_dev_publish(&dev->nd, q);
+}
+
+static void
+sources_open(struct device *dev)
+{
+	struct run *run = dev->run;
+
+	dev->source_wire = (struct source){.type = SOURCE_WIRE, .dev = dev};
+	dev->source_client = (struct source){.type = SOURCE_CLIENT, .dev = dev};
+	dev->source_config = (struct source){.type = SOURCE_CONFIG_IRQ, .dev = dev};
+	run_watch(run, dev->wire.fd, &dev->source_wire);
+	run_watch(run, vfio_user_client_fd(dev->nd.client), &dev->source_client);
+	run_watch(run, dev->nd.config_irq_fd, &dev->source_config);
+	for (uint16_t i = 0; i < 2 * dev->nd.pairs; i++) {
+		dev->source_queue[i] =
+			(struct source){.type = SOURCE_QUEUE_IRQ, .dev = dev, .queue = i};
+		run_watch(run, dev->nd.queue[i].irq_fd, &dev->source_queue[i]);
+	}
+}
+
+void
+device_open(struct device *dev)
+{
+	struct run *run = dev->run;
+	const struct net_dev_params params = {
+		.path = dev->socket,
+		.mem = &run->mem,
+		.features = run->opt.features,
+		.queue_size = run->opt.queue_size,
+		.pairs = run->opt.pairs,
+	};
+	const int64_t now = run_now();
+
+	net_dev_open(&dev->nd, &params);
+	dev->tap_drops = wire_tap_drops(&dev->wire);
+	dev->stream = calloc(dev->nd.pairs, sizeof(*dev->stream));
+	if (dev->stream == NULL)
+		err(EXIT_FAILURE, "streams");
+	for (uint16_t pair = 0; pair < dev->nd.pairs; pair++) {
+		struct stream *s = &dev->stream[pair];
+
+		for (enum frame_dir dir = 0; dir < FRAME_DIRS; dir++) {
+			const struct net_dev_queue *q = queue_of(dev, pair, dir);
+
+			s->base[dir] =
+				guest_mem_alloc(&run->mem, (uint64_t)q->ring.size * BUFFER_STEP);
+			s->due_ns[dir] = now;
+		}
+	}
+	sources_open(dev);
+	for (uint16_t pair = 0; pair < dev->nd.pairs; pair++) {
+		struct net_dev_queue *q = queue_of(dev, pair, FRAME_TX);
+
+		rx_fill(dev, pair);
+		(void)vring_driver_interrupts_on(&q->ring);
+		(void)vring_driver_interrupts_on(&queue_of(dev, pair, FRAME_RX)->ring);
+	}
+	requests_open(dev);
+}
+
+void
+device_close(struct device *dev)
+{
+	requests_close(dev);
+	net_dev_close(&dev->nd);
+	wire_close(&dev->wire);
+	free(dev->stream);
+}
