@@ -119,7 +119,7 @@ compile()
     if ! [ -e "$build/build.ninja" ]; then
         (cd "$top" && meson setup "$build")
     fi
-    ninja -C "$build" app/dpdk-virtnet usertools/schema.json
+    ninja -C "$build" app/dpdk-virtnet app/dpdk-virtnet-keeper usertools/schema.json
     # Under sudo the tree's owner keeps the right to build in it.
     chown -R --reference="$top" "$build"
 }

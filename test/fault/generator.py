@@ -2,6 +2,7 @@
 # Copyright(c) 2026 The virtnet authors
 """virtnet-fault in the background: traffic through devices, and what became of it around an event."""
 
+import contextlib
 import itertools
 import json
 import queue
@@ -67,8 +68,15 @@ class Generator:
         return f"{self.violations[:20]} {self.seen[-5:]}"
 
     def _say(self, *words):
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(" ".join(map(str, words)) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.process.wait(10)
+            self.reader.join(5)
+            while not self.lines.empty():
+                self.seen.append(self.lines.get())
+            raise AssertionError(f"the generator has ended: {self.trouble()}") from None
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -127,6 +135,6 @@ class Generator:
         if self.process.poll() is None:
             self.kill_itself()
         self.reader.join(5)
-        # Twice does no harm.
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # words that nobody has read
+                stream.close()

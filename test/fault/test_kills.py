@@ -70,7 +70,7 @@ def test_signal(request, shared_labs, how, ring, transport):
 @pytest.mark.seconds(4000)
 def test_random_kills(new_lab, kills, full_run):
     lab = new_lab(devices=2, ring="split-event-idx-indirect")
-    lab.start_traffic(options=["--memory", GUEST_MIB, *(["--populate"] if full_run else [])])
+    lab.start_traffic(options=["--rate", 4000, "--memory", GUEST_MIB, *(["--populate"] if full_run else [])])
     chance = random.Random(20261120)
     sizes = []
     gaps = []

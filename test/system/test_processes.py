@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -145,6 +146,27 @@ def test_nothing_is_left_after_a_stop(make, last):
     assert not list(Path(f"/var/run/dpdk/{controller.prefix}").glob("dpdk_telemetry*"))
     assert not list(controller.folder.glob("*VNET*.sock"))
     assert not controller.netns.links()
+
+
+def test_a_start_removes_the_sockets_that_a_hard_stop_has_left(make):
+    controller = make()
+    wait_for_standby(controller)
+    for pid in children(controller):
+        os.kill(pid, signal.SIGSTOP)
+    controller.process.send_signal(signal.SIGTERM)
+    controller.process.wait(30)
+    runtime = Path(f"/var/run/dpdk/{controller.prefix}")
+    others = runtime / "dpdk_telemetry.v2:7"  # of one that was killed long ago
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dead:
+        dead.bind(str(others))
+    os.utime(others, (0, 0))
+
+    controller.start()
+    wait_for_standby(controller)
+
+    assert not others.exists()
+    assert len(list(runtime.glob("dpdk_telemetry*"))) == 2
+    assert vuids(controller) == []
 
 
 def test_nobody_outlives_the_keeper(make):

@@ -6,11 +6,11 @@ import json
 import re
 import shlex
 
-from guestvm import GuestVM, VMError  # pylint: disable=import-error
+from guestvm import BOOT_SECONDS, GuestVM, VMError  # pylint: disable=import-error
 
 from .wait import wait_until
 
-__all__ = ["Guest", "VMError"]
+__all__ = ["BOOT_SECONDS", "Guest", "VMError"]
 
 # What a guest's kernel prints when a device drives it mad.
 KERNEL_TROUBLE = re.compile(r"Kernel panic|BUG:|Oops|WARNING: CPU|Call Trace|soft lockup|blocked for more than")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .controller import Controller
-from .guest import Guest
+from .guest import BOOT_SECONDS, Guest, VMError
 from .netns import Netns
 
 ROOT_PORTS = 8
@@ -46,12 +46,21 @@ class Lab:
 
     def boot(self, name="vm1", system=None, **options):
         """Start a VM, of the usual system or of another, and wait until it runs commands."""
+        try:
+            return self._boot(name, system, options, BOOT_SECONDS // 2)
+        except VMError:
+            # On a machine with much to do, a VM's serial port, over which commands go, may stop for good.
+            self.guests.pop(name).kill()
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            return self._boot(name, system, options, BOOT_SECONDS)
+
+    def _boot(self, name, system, options, seconds):
         guest = Guest.start(
             self.folder / name, self.tools.qemu, system or self.tools.guest, root_ports=ROOT_PORTS,
             **{"memory": 256, "cpus": 2, **options},
         )  # fmt: skip
         self.guests[name] = guest
-        guest.wait_ready()
+        guest.wait_ready(seconds)
         return guest
 
     def network(self, device, address, mtu=None):
