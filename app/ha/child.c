@@ -30,6 +30,8 @@
 #define RX_DRAIN_MAX 65536u
 /* A process that has closed its connection is about to end by itself. */
 #define GONE_MS 2000
+/* Until the kernel may have memory again, or other processes have read descriptors. */
+#define STARVED_MS 10
 
 /* Shared with the watching thread, which may outlive the child: whoever is last frees it. */
 struct watch {
@@ -48,7 +50,7 @@ struct child {
 	pid_t pid;
 	struct ha_conn *conn;
 	struct watch *watch;
-	struct event *rx, *tx, *sigchld, *fallen, *gone;
+	struct event *rx, *tx, *tx_later, *sigchld, *fallen, *gone;
 	struct ha_hello hello;
 	uint64_t fenced_ns, killed_ns;
 	bool ready, fenced, reaped, broken;
@@ -136,6 +138,7 @@ child_free(struct child *ch)
 {
 	event_drop(&ch->rx);
 	event_drop(&ch->tx);
+	event_drop(&ch->tx_later);
 	event_drop(&ch->sigchld);
 	event_drop(&ch->fallen);
 	event_drop(&ch->gone);
@@ -207,6 +210,17 @@ child_message(struct child *ch, const struct ha_msg *msg, int *fds, unsigned int
 }
 
 static void
+child_lost(struct child *ch, const struct ha_msg *msg)
+{
+	if (ch->forgotten || ch->broken)
+		return;
+	if (ch->ready)
+		ch->ops->lost(ch, msg);
+	else
+		child_broken(ch, "did not say HELLO first");
+}
+
+static void
 child_receive(struct child *ch, unsigned int max)
 {
 	struct ha_msg msg;
@@ -217,6 +231,11 @@ child_receive(struct child *ch, unsigned int max)
 		unsigned int n = 0;
 
 		ret = ha_conn_recv(ch->conn, &msg, fds, &n);
+		if (ret == -EMFILE) {
+			child_lost(ch, &msg);
+			ret = 1;
+			continue;
+		}
 		if (ret != 1)
 			break;
 		child_message(ch, &msg, fds, n);
@@ -243,14 +262,29 @@ on_rx(evutil_socket_t fd, short what, void *arg)
 	child_leave(ch);
 }
 
+/* Whatever waits is sent when that is possible. */
+static void
+child_watch_tx(struct child *ch)
+{
+	if (!ha_conn_waits(ch->conn)) {
+		event_del(ch->tx);
+	} else if (ha_conn_starved(ch->conn)) {
+		/* The socket is writable all the time. */
+		event_del(ch->tx);
+		event_add(ch->tx_later, &(struct timeval){.tv_usec = STARVED_MS * 1000});
+	} else {
+		event_add(ch->tx, NULL);
+	}
+}
+
 static void
 on_tx(evutil_socket_t fd, short what, void *arg)
 {
 	struct child *ch = arg;
 
-	/* That the peer has gone is told by the fence. */
-	if (ha_conn_flush(ch->conn) < 0 || !ha_conn_waits(ch->conn))
-		event_del(ch->tx);
+	/* That the peer has gone is told by the fence; nothing waits then. */
+	(void)ha_conn_flush(ch->conn);
+	child_watch_tx(ch);
 }
 
 static void
@@ -276,6 +310,7 @@ child_fall(struct child *ch, uint64_t when)
 	ch->fenced = true;
 	event_drop(&ch->rx);
 	event_drop(&ch->tx);
+	event_drop(&ch->tx_later);
 	event_drop(&ch->gone);
 	if (!ch->forgotten)
 		ch->ops->fenced(ch);
@@ -332,11 +367,12 @@ child_events(struct child *ch)
 
 	ch->rx = event_new(ch->base, fd, EV_READ | EV_PERSIST, on_rx, ch);
 	ch->tx = event_new(ch->base, fd, EV_WRITE | EV_PERSIST, on_tx, ch);
+	ch->tx_later = evtimer_new(ch->base, on_tx, ch);
 	ch->sigchld = evsignal_new(ch->base, SIGCHLD, on_sigchld, ch);
 	ch->fallen = event_new(ch->base, ch->watch->eventfd, EV_READ | EV_PERSIST, on_fallen, ch);
 	ch->gone = evtimer_new(ch->base, on_gone, ch);
-	if (ch->rx == NULL || ch->tx == NULL || ch->sigchld == NULL || ch->fallen == NULL ||
-		ch->gone == NULL)
+	if (ch->rx == NULL || ch->tx == NULL || ch->tx_later == NULL || ch->sigchld == NULL ||
+		ch->fallen == NULL || ch->gone == NULL)
 		return -ENOMEM;
 	/* The signal's before the process is: it may end at once. */
 	if (event_add(ch->rx, NULL) < 0 || event_add(ch->fallen, NULL) < 0 ||
@@ -408,6 +444,7 @@ child_destroy(struct child *ch)
 		kill(ch->pid, SIGKILL);
 		event_drop(&ch->rx);
 		event_drop(&ch->tx);
+		event_drop(&ch->tx_later);
 		event_drop(&ch->fallen);
 		event_drop(&ch->gone);
 	} else if (ch->depth == 0) {
@@ -434,7 +471,7 @@ child_send(struct child *ch, const struct ha_msg *msg, const int *fds, unsigned 
 		return -EPIPE;
 	ret = ha_conn_send(ch->conn, msg, fds, n);
 	if (ret == 0 && ha_conn_waits(ch->conn))
-		event_add(ch->tx, NULL);
+		child_watch_tx(ch);
 	return ret;
 }
 
@@ -466,6 +503,12 @@ bool
 child_is_ready(const struct child *ch)
 {
 	return ch->ready;
+}
+
+bool
+child_is_broken(const struct child *ch)
+{
+	return ch->broken;
 }
 
 const struct ha_hello *

@@ -26,6 +26,11 @@ struct child_ops {
 	/** A message but HELLO; descriptors that are taken become -1, the others are closed. */
 	void (*message)(struct child *ch, const struct ha_msg *msg, int *fds, unsigned int n);
 	/**
+	 * A message's descriptors are lost, since the keeper may open no more. Of msg type and
+	 * device are known, unchecked.
+	 */
+	void (*lost)(struct child *ch, const struct ha_msg *msg);
+	/**
 	 * None of its threads can touch anything any more: the fence has fallen, or it has ended
 	 * before HELLO. All messages that it had sent have been delivered. Called once; the process
 	 * may still be a while in the kernel.
@@ -63,6 +68,8 @@ void *child_ctx(const struct child *ch);
 const char *child_name(const struct child *ch);
 void child_rename(struct child *ch, const char *name);
 bool child_is_ready(const struct child *ch);
+/** It has said what cannot be, or nothing while it should. */
+bool child_is_broken(const struct child *ch);
 /** What it said of itself; valid once it is ready. */
 const struct ha_hello *child_hello(const struct child *ch);
 struct ha_fence *child_fence(const struct child *ch);

@@ -208,8 +208,20 @@ begin(struct keeper *k, uint32_t kind)
 	memset(k->status.to, 0, sizeof(k->status.to));
 	klog_info("%s begins", kind_name(h));
 	handover_step(k, HANDOVER_STARTING, START_MS);
-	h->heir = proc_start(k, PROC_SUCCESSOR, "successor");
 	proc_send_status(h->old);
+	handover_go_on(k);
+}
+
+/* The standby may still be on its way up. */
+void
+handover_go_on(struct keeper *k)
+{
+	struct handover *h = &k->handover;
+
+	if (h->state != HANDOVER_STARTING || h->heir != NULL || proc_starting(k))
+		return;
+	handover_step(k, HANDOVER_STARTING, START_MS);
+	h->heir = proc_start(k, PROC_SUCCESSOR, "successor");
 	if (h->heir == NULL) {
 		handover_fail(k, -ENOEXEC, "%s cannot be started", k->opts->argv[0]);
 		handover_end(k, h->old, h->err);
@@ -236,6 +248,15 @@ released(struct keeper *k, int err, const char *text)
 	struct handover *h = &k->handover;
 	struct kept_device *d = handover_device(k);
 
+	/*
+	 * Its removal is under way, CLOSE will come: the others meanwhile; when none is left, it
+	 * is waited for.
+	 */
+	if (d != NULL && err == -ENOENT) {
+		if (h->rounds == 0)
+			forward(k);
+		return;
+	}
 	if (d != NULL && err != 0) {
 		handover_fail(
 			k, err, "%s was not released: %s: %s", kept_vuid(d), strerror(-err), text);
@@ -284,12 +305,6 @@ handover_message(
 	}
 	if (!handover_ongoing(k) || msg->device != h->device)
 		return false;
-	/* Closed meanwhile, by a command that came before: nothing to hand over. */
-	if (msg->type == HA_CLOSE) {
-		if (h->state == HANDOVER_RELEASING && p == h->old)
-			forward(k);
-		return false;
-	}
 	if (msg->type != HA_RELEASED && msg->type != HA_ADOPTED)
 		return false;
 	if (h->state == HANDOVER_RELEASING && p == h->old && msg->type == HA_RELEASED)
@@ -299,6 +314,16 @@ handover_message(
 	else
 		return handover_back_message(k, p, msg->type, err);
 	return true;
+}
+
+/* By a command that came before: nothing to hand over. */
+void
+handover_closed(struct keeper *k, const struct proc *p, uint32_t device)
+{
+	struct handover *h = &k->handover;
+
+	if (h->state == HANDOVER_RELEASING && p == h->old && device == h->device)
+		forward(k);
 }
 
 /* The standby could not read what has been converted and not come back. */
@@ -320,7 +345,7 @@ old_lost(struct keeper *k)
 	struct proc *heir = h->heir;
 	struct kept_device *d = handover_device(k);
 	const bool up = h->state != HANDOVER_STARTING && h->state != HANDOVER_BACK_FENCING &&
-			heir != NULL && heir->why == NULL;
+			heir != NULL && child_killed_ns(heir->ch) == 0;
 	const bool under_way =
 		h->state == HANDOVER_ADOPTING && d != NULL && up && kept_owner(d) == heir->ch;
 
@@ -397,9 +422,13 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	switch (h->state) {
 	case HANDOVER_STARTING:
-		handover_fail(
-			k, -ETIMEDOUT, "the new process was not up within %u s", START_MS / 1000);
-		handover_back_fence(k);
+		handover_fail(k, -ETIMEDOUT, "%s was not up within %u s",
+			h->heir != NULL ? "the new process" : "the standby before it",
+			START_MS / 1000);
+		if (h->heir != NULL)
+			handover_back_fence(k);
+		else
+			handover_back(k);
 		break;
 	case HANDOVER_RELEASING:
 		handover_fail(k, -ETIMEDOUT, "%s was not released within %u s", vuid,

@@ -10,7 +10,7 @@
  * A hand-over, inside of the keeper: what its way forth (handover.c) and its way back
  * (handover_back.c) share. What others may call is in keeper_impl.h.
  *
- *	STARTING	the new process comes up beside the old one
+ *	STARTING	the new process comes up beside the old one, once no other is coming up
  *	RELEASING	the old one lets device d go
  *	ADOPTING	the new one takes d up; then RELEASING of the next one
  *

@@ -44,6 +44,7 @@ back_end(struct keeper *k)
 		proc_kill(h->heir, NULL);
 	}
 	handover_end(k, old, h->err);
+	recovery_left_over(k);
 	recovery_want_standby(k);
 	recovery_tell_manager(k);
 }
@@ -187,8 +188,7 @@ handover_back_message(struct keeper *k, struct proc *p, unsigned int type, int e
 	}
 	if (h->state == HANDOVER_BACK_ADOPTING && p == h->old && type == HA_ADOPTED) {
 		if (d != NULL && err != 0) {
-			klog_err("%s was not taken up again: %s", kept_vuid(d), strerror(-err));
-			kept_take_back(d);
+			recovery_not_taken(p, d, err, "");
 		} else {
 			poison_carried_out(&k->poison, h->device);
 		}

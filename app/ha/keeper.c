@@ -103,8 +103,12 @@ on_ready(struct child *ch)
 	event_del(p->deadline);
 	klog_info("%s process %d is up: %s", child_name(ch), (int)child_pid(ch),
 		child_hello(ch)->version);
-	if (p->role == PROC_DYING || k->stop != STOP_NOT)
+	if (k->stop != STOP_NOT)
 		return;
+	if (p->role == PROC_DYING) {
+		handover_go_on(k);
+		return;
+	}
 	k->first_up = true;
 	send_status_as(p, HA_WELCOME);
 	if (p->role == PROC_STANDBY) {
@@ -112,6 +116,7 @@ on_ready(struct child *ch)
 			recovery_next(k);
 		else
 			recovery_tell_manager(k);
+		handover_go_on(k);
 	} else {
 		handover_ready(k, p);
 	}
@@ -163,6 +168,8 @@ message_of_owner(struct proc *p, const struct ha_msg *msg, int *fds, unsigned in
 			msg->device, child_name(p->ch), (int)child_pid(p->ch));
 		p->broken = true;
 		proc_kill(p, "broke the protocol");
+	} else if (msg->type == HA_CLOSE) {
+		handover_closed(k, p, msg->device);
 	}
 }
 
@@ -198,6 +205,21 @@ on_message(struct child *ch, const struct ha_msg *msg, int *fds, unsigned int n)
 	}
 }
 
+static void
+on_lost(struct child *ch, const struct ha_msg *msg)
+{
+	struct proc *p = child_ctx(ch);
+	int none = -1;
+
+	if (p->broken)
+		return;
+	/* Neither is of any use without. */
+	if (msg->type == HA_CONVERTED)
+		handover_message(p->k, p, msg, &none, 0);
+	else if (kept_lost(p->k->kept, ch, msg) < 0)
+		proc_kill(p, "cannot be heard: no more descriptors");
+}
+
 static unsigned int
 take_back_all(struct keeper *k, struct child *ch)
 {
@@ -217,13 +239,16 @@ static enum death
 death_of(struct keeper *k, const struct proc *p)
 {
 	struct ha_fence *f = child_fence(p->ch);
+	/* A signal of its own, in whichever thread; or what it said was its end. */
+	const bool own = atomic_load(&f->signal) != 0 || p->broken || child_is_broken(p->ch) ||
+			 (p->why == NULL && child_killed_ns(p->ch) != 0);
 	unsigned int i = p->stuck;
 	struct ha_crumb crumb;
 
 	if (i == HA_NO_THREAD && p->why == NULL)
 		i = atomic_load(&f->crashed);
 	if (i >= HA_THREADS_MAX)
-		return DEATH_BY_OTHERS;
+		return own ? DEATH_OWN : DEATH_BY_OTHERS;
 	crumb = f->thread[i].crumb;
 	if (!poison_death(&k->poison, &crumb, clock_ns() / NS_PER_MS))
 		return DEATH_OWN;
@@ -257,6 +282,8 @@ on_fenced(struct child *ch)
 		recovery_crashed(k, p, devices, death);
 	else
 		handover_lost(k, p);
+	if (devices > 0)
+		recovery_left_over(k);
 }
 
 static int
@@ -285,6 +312,10 @@ on_reaped(struct child *ch, int status)
 		return;
 	}
 	recovery_reaped(k, pid, status);
+	reserve_fill(&k->reserve);
+	/* Whoever has waited for it to be out of the way. */
+	recovery_next(k);
+	handover_go_on(k);
 	stop_if_empty(k);
 }
 
@@ -302,6 +333,7 @@ on_stopped(struct child *ch, bool stopped)
 static const struct child_ops child_ops = {
 	.ready = on_ready,
 	.message = on_message,
+	.lost = on_lost,
 	.fenced = on_fenced,
 	.reaped = on_reaped,
 	.stopped = on_stopped,
@@ -343,6 +375,17 @@ fault_for(struct keeper *k, enum proc_role role)
 	return fault[i];
 }
 
+bool
+proc_starting(const struct keeper *k)
+{
+	const struct proc *p;
+
+	TAILQ_FOREACH (p, &k->procs, next)
+		if (p->role != PROC_CONVERTER && !child_is_ready(p->ch))
+			return true;
+	return false;
+}
+
 struct proc *
 proc_start(struct keeper *k, enum proc_role role, const char *name)
 {
@@ -365,8 +408,10 @@ proc_start(struct keeper *k, enum proc_role role, const char *name)
 	p->deadline = evtimer_new(k->base, on_deadline, p);
 	p->resume = evtimer_new(k->base, on_resume_due, p);
 	params.ctx = p;
+	reserve_release(&k->reserve);
 	if (p->deadline != NULL && p->resume != NULL)
 		ret = child_start(&params, &p->ch);
+	reserve_fill(&k->reserve);
 	TAILQ_INSERT_TAIL(&k->procs, p, next);
 	if (ret < 0) {
 		proc_free(p);
@@ -442,9 +487,12 @@ keeper_events(struct keeper *k)
 
 	k->sigterm = evsignal_new(k->base, SIGTERM, on_signal, k);
 	k->sigint = evsignal_new(k->base, SIGINT, on_signal, k);
+	/* The terminal that it was started from has gone. */
+	k->sighup = evsignal_new(k->base, SIGHUP, on_signal, k);
 	k->watchdog = event_new(k->base, -1, EV_PERSIST, on_watchdog, k);
-	if (k->sigterm == NULL || k->sigint == NULL || k->watchdog == NULL ||
-		event_add(k->sigterm, NULL) < 0 || event_add(k->sigint, NULL) < 0)
+	if (k->sigterm == NULL || k->sigint == NULL || k->sighup == NULL || k->watchdog == NULL ||
+		event_add(k->sigterm, NULL) < 0 || event_add(k->sigint, NULL) < 0 ||
+		event_add(k->sighup, NULL) < 0)
 		return -ENOMEM;
 	if (look_ms > 0 && event_add(k->watchdog, &tv) < 0)
 		return -ENOMEM;
@@ -480,13 +528,14 @@ keeper_init(struct keeper *k)
 static void
 keeper_fini(struct keeper *k)
 {
-	struct event *const events[] = {k->sigterm, k->sigint, k->watchdog, k->manager};
+	struct event *const events[] = {k->sigterm, k->sigint, k->sighup, k->watchdog, k->manager};
 	struct proc *p;
 
 	/* Whoever is left has been killed; it is reaped by others. */
 	while ((p = TAILQ_FIRST(&k->procs)) != NULL)
 		proc_free(p);
 	kept_destroy(k->kept);
+	reserve_release(&k->reserve);
 	stop_fini(k);
 	handover_fini(k);
 	recovery_fini(k);

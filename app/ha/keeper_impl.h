@@ -20,6 +20,7 @@
 #include "keeper.h"
 #include "kept.h"
 #include "poison.h"
+#include "reserve.h"
 #include "watchdog.h"
 
 struct event;
@@ -126,13 +127,19 @@ struct keeper {
 	bool parked;		   /* leave sockets and devices to the service manager */
 	int exit_status;
 	int nice; /* as the keeper was started: emu processes' */
-	struct event *sigterm, *sigint;
+	struct event *sigterm, *sigint, *sighup;
 	struct event *watchdog, *manager; /* looks at processes; tells the service manager */
-	struct event *standby_due, *backoff_due, *adopt_due, *stop_due;
+	struct event *standby_due, *backoff_due, *adopt_due, *retry_due, *stop_due;
+	struct reserve reserve; /* so that a process can be started at any time */
 };
 
 /* keeper.c */
 
+/*
+ * One that has not said HELLO, and has not ended. No other is started beside it: both would look
+ * for DPDK's telemetry socket, and each could remove the other's. (A converter has no EAL.)
+ */
+bool proc_starting(const struct keeper *k);
 /* Start one. @return NULL: it cannot be started, said in the log */
 struct proc *proc_start(struct keeper *k, enum proc_role role, const char *name);
 /* Kill it; its devices come back with proc_fenced. The reason is for the log; NULL: not a fault. */
@@ -154,6 +161,10 @@ void recovery_next(struct keeper *k);
  * under_way: devices that it has been given before and has not taken up yet.
  */
 void recovery_take_over(struct keeper *k, struct proc *p, uint32_t flags, unsigned int under_way);
+/* A process has ended that had been given up before: who is active gets what it still had. */
+void recovery_left_over(struct keeper *k);
+/* A process could not take up a device: it is tried once more, or this is the end of it. */
+void recovery_not_taken(struct proc *p, struct kept_device *d, int err, const char *text);
 /* Give one device with whatever is known of it. */
 int recovery_give(struct keeper *k, struct kept_device *d, struct proc *to, uint32_t flags);
 void recovery_adopted(struct proc *p, const struct ha_msg *msg);
@@ -173,7 +184,11 @@ void handover_fini(struct keeper *k);
 void handover_start(struct keeper *k, uint32_t kind);
 bool handover_ongoing(const struct keeper *k);
 void handover_ready(struct keeper *k, struct proc *p);
-/* ADOPTED, RELEASED, CONVERTED or CLOSE of a process that takes part.
+/* A process is up, or has ended: the new one can perhaps be started. */
+void handover_go_on(struct keeper *k);
+/* The device has been closed by a command. */
+void handover_closed(struct keeper *k, const struct proc *p, uint32_t device);
+/* ADOPTED, RELEASED or CONVERTED of a process that takes part.
  * @return false if it is not about the hand-over */
 bool handover_message(
 	struct keeper *k, struct proc *p, const struct ha_msg *msg, int *fds, unsigned int n);

@@ -335,6 +335,12 @@ kept_owner(const struct kept_device *d)
 	return d->owner;
 }
 
+void
+kept_pause(struct kept_device *d)
+{
+	d->transport->pause(d);
+}
+
 bool
 kept_connected(const struct kept_device *d)
 {

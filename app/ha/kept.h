@@ -64,12 +64,22 @@ int kept_message(
 	struct kept *k, struct child *from, const struct ha_msg *msg, int *fds, unsigned int n);
 
 /**
+ * A message about a device has come without its descriptors: this process may open no more. Its
+ * client, for whom they were, is disconnected; the other devices do not notice.
+ * @return 0; -EPROTO as above; -EMFILE: without them the child is of no more use
+ */
+int kept_lost(struct kept *k, struct child *from, const struct ha_msg *msg);
+
+/** Processes have failed to take it up so many times: for the caller to count. */
+unsigned int *kept_failures(struct kept_device *d);
+
+/**
  * Give a device to a child: ADOPT, FDS, ADOPT_END, then what stands (DISCONNECTED, REQUEST).
  * Nobody has it now.
  *
  * @param flags  enum ha_adopt_flag: CRASHED and POISON_*; what stands is added
  * @return 0; -errno of ha_conn_send(): the device stays with nobody, the child, which has heard
- *         half of it, is of no more use
+ *         half of it, is of no more use: it is killed
  */
 int kept_give(struct kept_device *d, struct child *to, uint32_t flags, uint32_t queue);
 /** Nobody has the device any more: its child is dead, or has released it. */
@@ -79,6 +89,12 @@ void kept_take_back(struct kept_device *d);
  * child_destroy(): devices that it had closed may still be waiting to tell it CLOSED.
  */
 void kept_forget(struct kept *k, const struct child *ch);
+
+/**
+ * Read nothing more from the device's host: this keeper is about to end, and what comes is for the
+ * next one. A request that stands is still answered.
+ */
+void kept_pause(struct kept_device *d);
 
 /** A request stands that was told to its owner and is not answered. For the poison rule. */
 bool kept_request(const struct kept_device *d, uint64_t *seq);

@@ -132,6 +132,12 @@ vfio_user_disconnect(struct kept_device *d)
 }
 
 static void
+vfio_user_pause(struct kept_device *d)
+{
+	vfio_user_front_pause(d->front);
+}
+
+static void
 vfio_user_gone_done(struct kept_device *d)
 {
 	vfio_user_front_gone_done(d->front);
@@ -198,6 +204,7 @@ static const struct kept_transport transports[] = {
 		.reply = vfio_user_reply,
 		.disconnect = vfio_user_disconnect,
 		.gone_done = vfio_user_gone_done,
+		.pause = vfio_user_pause,
 		.connected = vfio_user_connected,
 		.request_fds = vfio_user_request_fds,
 		.listen_fd = vfio_user_listen_fd,

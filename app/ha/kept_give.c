@@ -4,6 +4,7 @@
 
 /* Who has a device: giving it to a process, taking it back, and what stands meanwhile. */
 
+#include <errno.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -204,14 +205,24 @@ kept_give(struct kept_device *d, struct child *to, uint32_t flags, uint32_t queu
 		ret = give_fds(d, to);
 	if (ret == 0)
 		ret = give_message(to, d, HA_ADOPT_END);
-	if (ret < 0)
+	if (ret < 0) {
+		/* Whatever it makes of half a device; the next process is given a whole one. */
+		if (ret != -EPIPE)
+			child_kill(to);
 		return ret;
+	}
 	d->owner = to;
 	if (flags & HA_ADOPT_GONE)
 		kept_tell(d, HA_DISCONNECTED, 0, NULL, 0);
 	else if (flags & HA_ADOPT_REQUEST)
 		kept_tell_request(d);
 	return 0;
+}
+
+unsigned int *
+kept_failures(struct kept_device *d)
+{
+	return &d->failures;
 }
 
 void

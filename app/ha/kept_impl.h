@@ -62,6 +62,7 @@ struct kept_device {
 	bool ending; /**< what happens at the socket is of no more interest */
 	bool told;   /**< the request told_seq has been told to somebody */
 	uint64_t told_seq;
+	unsigned int failures; /**< the caller's, see kept_failures() */
 
 	struct kept_fds fds[HA_FD_KINDS]; /**< HA_FD_KICK and above */
 
@@ -159,6 +160,7 @@ struct kept_transport {
 	void (*reply)(struct kept_device *d);
 	void (*disconnect)(struct kept_device *d);
 	void (*gone_done)(struct kept_device *d);
+	void (*pause)(struct kept_device *d);
 	bool (*connected)(const struct kept_device *d);
 	int *(*request_fds)(const struct kept_device *d); /**< MAILBOX_FDS_MAX of them */
 	int (*listen_fd)(const struct kept_device *d);

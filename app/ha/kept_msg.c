@@ -278,6 +278,31 @@ static const struct {
 };
 
 int
+kept_lost(struct kept *k, struct child *from, const struct ha_msg *msg)
+{
+	struct kept_device *d = kept_find(k, msg->device);
+	unsigned int left_out;
+
+	/* It waits for OPENED, of a device that nobody knows yet. */
+	if (msg->type == HA_OPEN) {
+		opened(from, msg, -EMFILE);
+		return 0;
+	}
+	if (d == NULL || d->owner != from)
+		return -EPROTO;
+	/* It works in a block that the next process would not have. */
+	if (msg->type == HA_BLOCK)
+		return -EMFILE;
+	if (log_limit_take(&d->log_limit, &left_out))
+		klog_err("%s: no more descriptors (RLIMIT_NOFILE): those of %s are lost, its host "
+			 "is disconnected",
+			d->open.vuid, ha_msg_name(msg->type));
+	if (!d->gone && d->transport->connected(d))
+		d->transport->disconnect(d);
+	return 0;
+}
+
+int
 kept_message(struct kept *k, struct child *from, const struct ha_msg *msg, int *fds, unsigned int n)
 {
 	const struct arrival a = {.msg = msg, .fds = fds, .n = n};

@@ -26,6 +26,8 @@
  * at once.
  */
 #define LOOP_MS 1000u
+/* A device that was not taken up: what was in the way may be gone by then. */
+#define RETRY_MS 1000u
 
 static void
 report_write(struct crash_report *r)
@@ -75,13 +77,29 @@ report_open(struct keeper *k, const struct proc *p, unsigned int devices)
 	};
 }
 
+/* Devices that even a reset has not helped. */
+static unsigned int
+given_up(struct keeper *k)
+{
+	unsigned int n = 0;
+
+	for (struct kept_device *d = kept_first(k->kept); d != NULL; d = kept_next(k->kept, d))
+		if (kept_owner(d) == NULL && *kept_failures(d) > 1)
+			n++;
+	return n;
+}
+
 void
 recovery_tell_manager(struct keeper *k)
 {
+	const unsigned int idle = given_up(k);
 	char text[320];
 	int len;
 
 	len = snprintf(text, sizeof(text), "STATUS=%u devices", kept_count(k->kept));
+	if (idle > 0)
+		len += snprintf(text + len, sizeof(text) - (size_t)len,
+			", of which %u could not be taken up", idle);
 	if (k->active != NULL)
 		len += snprintf(text + len, sizeof(text) - (size_t)len, ", emu process %d",
 			(int)child_pid(k->active->ch));
@@ -116,6 +134,10 @@ on_standby_due(evutil_socket_t fd, short what, void *arg)
 
 	if (k->standby != NULL || k->active == NULL || k->stop != STOP_NOT)
 		return;
+	if (handover_ongoing(k) || proc_starting(k)) {
+		timer_arm(k->standby_due, STANDBY_DELAY_MS);
+		return;
+	}
 	k->standby = proc_start(k, PROC_STANDBY, "standby");
 	if (k->standby == NULL)
 		timer_arm(k->standby_due, BACKOFF_MAX_MS);
@@ -175,6 +197,7 @@ recovery_give(struct keeper *k, struct kept_device *d, struct proc *to, uint32_t
 	return ret;
 }
 
+/* All that nobody has, but those that it could not take up before. */
 static unsigned int
 give_all(struct keeper *k, struct proc *p, uint32_t flags, bool connected)
 {
@@ -182,7 +205,7 @@ give_all(struct keeper *k, struct proc *p, uint32_t flags, bool connected)
 
 	for (struct kept_device *d = kept_first(k->kept); d != NULL; d = kept_next(k->kept, d))
 		if (kept_owner(d) == NULL && kept_connected(d) == connected &&
-			recovery_give(k, d, p, flags) == 0)
+			*kept_failures(d) == 0 && recovery_give(k, d, p, flags) == 0)
 			n++;
 	return n;
 }
@@ -198,6 +221,10 @@ recovery_take_over(struct keeper *k, struct proc *p, uint32_t flags, unsigned in
 	k->active = p;
 	k->settled = false;
 	proc_send_status(p);
+	/* It may have more luck than the one before. */
+	for (struct kept_device *d = kept_first(k->kept); d != NULL; d = kept_next(k->kept, d))
+		if (kept_owner(d) == NULL)
+			*kept_failures(d) = 0;
 	/* Hosts wait for those with a client. */
 	k->adopting = under_way + give_all(k, p, flags, true);
 	k->adopting += give_all(k, p, flags, false);
@@ -208,12 +235,31 @@ recovery_take_over(struct keeper *k, struct proc *p, uint32_t flags, unsigned in
 }
 
 void
+recovery_left_over(struct keeper *k)
+{
+	unsigned int n;
+
+	if (k->active == NULL || k->stop != STOP_NOT || handover_ongoing(k))
+		return;
+	n = give_all(k, k->active, HA_ADOPT_CRASHED, true);
+	n += give_all(k, k->active, HA_ADOPT_CRASHED, false);
+	k->adopting += n;
+	if (n > 0 && !k->settled)
+		timer_arm(k->adopt_due, ADOPT_MS);
+}
+
+void
 recovery_next(struct keeper *k)
 {
 	struct proc *p;
 
 	if (k->stop != STOP_NOT || k->active != NULL || evtimer_pending(k->backoff_due, NULL))
 		return;
+	/* Called again when whoever is starting has ended. */
+	if (k->standby == NULL && proc_starting(k)) {
+		k->report.cold = true;
+		return;
+	}
 	if (k->standby == NULL)
 		k->standby = proc_start(k, PROC_STANDBY, "emu");
 	p = k->standby;
@@ -299,6 +345,39 @@ recovery_reaped(struct keeper *k, pid_t pid, int status)
 }
 
 void
+recovery_not_taken(struct proc *p, struct kept_device *d, int err, const char *text)
+{
+	struct keeper *k = p->k;
+	const bool again = ++*kept_failures(d) == 1;
+
+	klog_err("%s has not been taken up by process %d: %s%s%s; %s", kept_vuid(d),
+		(int)child_pid(p->ch), strerror(-err), *text != '\0' ? ": " : "", text,
+		again ? "once more, with a reset" : "it is without a process until the next one");
+	kept_take_back(d);
+	if (again)
+		timer_arm(k->retry_due, RETRY_MS);
+	recovery_tell_manager(k);
+}
+
+static void
+on_retry_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct keeper *k = arg;
+
+	/* The next process is given everything anyway. */
+	if (k->active == NULL || k->stop != STOP_NOT)
+		return;
+	if (handover_ongoing(k)) {
+		timer_arm(k->retry_due, RETRY_MS);
+		return;
+	}
+	for (struct kept_device *d = kept_first(k->kept); d != NULL; d = kept_next(k->kept, d))
+		if (kept_owner(d) == NULL && *kept_failures(d) == 1 &&
+			recovery_give(k, d, k->active, HA_ADOPT_POISON_BLOCK) == 0)
+			k->adopting++;
+}
+
+void
 recovery_adopted(struct proc *p, const struct ha_msg *msg)
 {
 	struct keeper *k = p->k;
@@ -307,10 +386,9 @@ recovery_adopted(struct proc *p, const struct ha_msg *msg)
 	if (p != k->active || d == NULL || kept_owner(d) != p->ch)
 		return;
 	if (msg->u.result.err != 0) {
-		klog_err("%s has not been taken up by process %d: %s: %s", kept_vuid(d),
-			(int)child_pid(p->ch), strerror(-msg->u.result.err), msg->u.result.text);
-		kept_take_back(d);
+		recovery_not_taken(p, d, msg->u.result.err, msg->u.result.text);
 	} else {
+		*kept_failures(d) = 0;
 		poison_carried_out(&k->poison, msg->device);
 	}
 	if (k->adopting > 0)
@@ -325,14 +403,17 @@ recovery_init(struct keeper *k)
 	k->standby_due = evtimer_new(k->base, on_standby_due, k);
 	k->backoff_due = evtimer_new(k->base, on_backoff_due, k);
 	k->adopt_due = evtimer_new(k->base, on_adopt_due, k);
-	return k->standby_due == NULL || k->backoff_due == NULL || k->adopt_due == NULL ? -ENOMEM
-											: 0;
+	k->retry_due = evtimer_new(k->base, on_retry_due, k);
+	if (k->standby_due == NULL || k->backoff_due == NULL || k->adopt_due == NULL ||
+		k->retry_due == NULL)
+		return -ENOMEM;
+	return 0;
 }
 
 void
 recovery_fini(struct keeper *k)
 {
-	struct event *const events[] = {k->standby_due, k->backoff_due, k->adopt_due};
+	struct event *const events[] = {k->standby_due, k->backoff_due, k->adopt_due, k->retry_due};
 
 	for (unsigned int i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i] != NULL)

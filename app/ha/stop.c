@@ -91,10 +91,16 @@ active_has_devices(struct keeper *k)
 	return false;
 }
 
+/*
+ * No request comes any more, so that none stands with descriptors of its own at the end: the
+ * service manager does not keep those of which it has the like already.
+ */
 static void
 park(struct keeper *k)
 {
 	k->stop = STOP_PARKING;
+	for (struct kept_device *d = kept_first(k->kept); d != NULL; d = kept_next(k->kept, d))
+		kept_pause(d);
 	for (struct kept_device *d = kept_first(k->kept); d != NULL; d = kept_next(k->kept, d))
 		if (k->active != NULL && kept_owner(d) == k->active->ch)
 			proc_send(k->active, HA_RELEASE, kept_handle(d));

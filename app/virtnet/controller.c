@@ -38,7 +38,7 @@
  * a second). */
 #define BEAT_MS 250
 
-/* Of the fence; workers have the following ones. */
+/* Of the fence; workers have the following ones, the helper the one behind them. */
 #define CONTROL_ENTRY  0
 
 #define MBUF_CACHE     256
@@ -274,6 +274,12 @@ join_keeper(struct controller *c, int fd)
 {
 	const int ret = telemetry_path_find(&c->telemetry, rte_eal_get_runtime_dir());
 
+	if (ret == -EADDRINUSE) {
+		log_err("another process that started at the same time has taken this one's "
+			"telemetry socket in %s",
+			rte_eal_get_runtime_dir());
+		return ret;
+	}
 	if (ret < 0)
 		log_err("no telemetry socket: virtnet will not find this controller");
 	ha_thread_sleeps(fence_self(), true);
@@ -296,9 +302,10 @@ controller_init(struct controller *c, int keeper_fd)
 		ret = init_step(c->cfg.socket_dir, make_dir(c->cfg.socket_dir));
 	if (ret == 0) {
 		c->files = hostmem_files_create(c->cfg.any_file);
-		c->helper = helper_create(c->base);
-		ret = init_step(
-			"helper thread", c->files != NULL && c->helper != NULL ? 0 : -ENOMEM);
+		c->helper = helper_create(c->base, CONTROL_ENTRY + rte_lcore_count());
+		ret = init_step("helper thread", c->helper != NULL ? 0 : -errno);
+		if (ret == 0 && c->files == NULL)
+			ret = init_step("clients' files", -ENOMEM);
 	}
 	if (ret == 0)
 		ret = init_step("SIGBUS", catch_sigbus(c));
@@ -332,6 +339,8 @@ controller_activate(struct controller *c)
 
 	if (ret < 0)
 		log_err("%s/" TELEMETRY_NAME ": %s", rte_eal_get_runtime_dir(), strerror(-ret));
+	if (c->keeper != NULL)
+		telemetry_path_sweep(&c->telemetry, false);
 	log_info("controller is ready, %u worker lcore(s), sockets in %s",
 		workers_count(c->workers), c->cfg.socket_dir);
 }
@@ -393,7 +402,7 @@ controller_fini(struct controller *c)
 	controller_unannounce(c);
 	/* Under a keeper this is the end of all: those who wait to take over are killed. */
 	if (c->stopping)
-		telemetry_path_sweep(&c->telemetry);
+		telemetry_path_sweep(&c->telemetry, true);
 	keeper_link_stopped(c->keeper);
 	keeper_link_destroy(c->keeper);
 	grace_destroy(c->grace);

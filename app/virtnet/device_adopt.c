@@ -319,6 +319,10 @@ take_memory(struct device_adoption *a)
 		log_err("%s: memory of the client: %s", a->dev->vuid, strerror(-ret));
 		a->damage |= DEVICE_BAD_DMA;
 		hostmem_unmap_all(a->dev->hm);
+	} else if (ret > 0) {
+		log_err("%s: memory of the client: %d range(s) cannot be mapped again",
+			a->dev->vuid, ret);
+		a->damage |= DEVICE_BAD_DMA;
 	}
 	/* Nothing was published before, so nothing is to be retired. */
 	ret = hostmem_publish(a->dev->hm, &none);

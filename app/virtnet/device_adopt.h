@@ -29,9 +29,9 @@ struct device_heirloom {
 
 /**
  * Take up a device: registers, memory, interrupts, rings and SF as they were. Its queues run when
- * this returns, or as soon as a request that stands has been handled. Descriptors are taken or
- * closed; the structure itself stays the caller's and ends with the call. Calls
- * keeper_link_adopted() exactly once, now or later.
+ * this returns, or as soon as a request that stands has been handled. Descriptors that are taken
+ * become -1 in the structure, which stays the caller's: the block's and all others are the caller's
+ * to close after the call. Calls keeper_link_adopted() exactly once, now or later.
  *
  * A damaged block costs the device its driver's state, not its existence: it is reset (the driver
  * sees NEEDS_RESET or a reset device) and reported. -errno to the keeper only if nothing can be
@@ -43,7 +43,7 @@ void device_adopt(struct controller *c, struct device_heirloom *h);
  * Let the device go: finish what is under way, take its queues from the workers, leave positions in
  * the block, free everything of this process. Calls keeper_link_released() exactly once, later; the
  * device is gone then if err was 0. -EBUSY: something under way does not end in time; the device
- * stays. A device that is being removed is closed (HA_CLOSE) instead.
+ * stays. -ENOENT: it is being removed, and will be closed (HA_CLOSE).
  */
 void device_release(struct device *dev);
 

@@ -40,6 +40,7 @@ struct device_dma {
 	void *ctx;
 	void *tree; /* tsearch(): valid ranges, none overlap */
 	uint32_t n;
+	uint32_t n_lost; /* adoption: ranges whose memory cannot be had */
 	/* Entries that were valid once, to be used again; the last given back comes first. */
 	uint16_t *free;
 	uint32_t n_free, free_room;
@@ -348,13 +349,30 @@ adopt_memory(struct device_dma *dma, struct hostmem *hm, const int *fds,
 
 	if (f->ranges > 0)
 		ret = hostmem_map_like(hm, r->iova, r->len, f->like, (off_t)r->off, r->prot);
-	if (ret == -EAGAIN)
+	if (ret == -EAGAIN && f->used)
 		ret = hostmem_map(hm, r->iova, r->len, fds[r->file], (off_t)r->off, r->prot);
 	if (ret == 0) {
 		f->ranges++;
 		f->like = r->iova;
 	}
 	return ret;
+}
+
+/*
+ * Memory that cannot be had, for the client has truncated its file, costs this range alone: a
+ * client maps its other memory once and not again when its driver resets the device. The range
+ * stays, without memory, for the client to unmap.
+ */
+static int
+adopt_without(struct device_dma *dma, struct hostmem *hm, struct device_dma_range *r)
+{
+	const int ret = hostmem_map(hm, r->iova, r->len, -1, 0, r->prot);
+
+	if (ret < 0)
+		return ret;
+	r->file = DEVICE_DMA_NO_FILE;
+	dma->n_lost++;
+	return 0;
 }
 
 static int
@@ -365,7 +383,7 @@ adopt_range(struct device_dma *dma, struct hostmem *hm, const int *fds, struct d
 
 	if (r->len == 0 || r->iova + (r->len - 1) < r->iova || r->off > INT64_MAX || r->valid != 1)
 		return -EBADMSG;
-	if (file && (r->file >= HOSTMEM_MAX_FILES || !dma->file[r->file].used))
+	if (file && r->file >= HOSTMEM_MAX_FILES)
 		return -EBADMSG;
 	node = tsearch(r, &dma->tree, range_cmp);
 	if (node == NULL)
@@ -373,8 +391,9 @@ adopt_range(struct device_dma *dma, struct hostmem *hm, const int *fds, struct d
 	if (*(struct device_dma_range *const *)node != r)
 		return -EBADMSG;
 	dma->n++;
-	return file ? adopt_memory(dma, hm, fds, r)
-		    : hostmem_map(hm, r->iova, r->len, -1, 0, r->prot);
+	if (file && adopt_memory(dma, hm, fds, r) == 0)
+		return 0;
+	return file ? adopt_without(dma, hm, r) : hostmem_map(hm, r->iova, r->len, -1, 0, r->prot);
 }
 
 static int
@@ -414,5 +433,5 @@ device_dma_adopt(struct device_dma *dma, struct hostmem *hm, const int *fds)
 	for (uint16_t slot = 0; slot < HOSTMEM_MAX_FILES; slot++)
 		if (dma->file[slot].used && dma->file[slot].ranges == 0)
 			file_drop(dma, slot);
-	return 0;
+	return (int)dma->n_lost;
 }

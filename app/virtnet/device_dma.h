@@ -91,8 +91,9 @@ unsigned int device_dma_ranges(const struct device_dma *dma);
  *
  * @param fds  descriptor by slot, HOSTMEM_MAX_FILES entries, -1: none; they stay the caller's.
  * Those in which no range lies are dropped from the keeper.
- * @return 0; -EBADMSG if the section cannot be right, or a file is missing: nothing is left in the
- *         section, some ranges may be in hm; -errno of hostmem_map(), the same
+ * @return 0; > 0: so many ranges are without memory from now on, since their file is missing, too
+ *         short or cannot be mapped; -EBADMSG if the section cannot be right: nothing is left,
+ *         some ranges may be in hm; -errno of hostmem_map(), the same
  */
 int device_dma_adopt(struct device_dma *dma, struct hostmem *hm, const int *fds);
 

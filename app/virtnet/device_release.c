@@ -30,6 +30,8 @@
 /* What ends without telling device_release_try() is looked at this often. */
 #define RELEASE_POLL_US 500
 
+#define REMOVED_TEXT	"it is being removed"
+
 struct device_release {
 	struct event *timer;
 	uint64_t deadline; /* TSC */
@@ -152,8 +154,12 @@ device_release(struct device *dev)
 {
 	const struct timeval now = {0};
 
-	if (dev->phase == DEVICE_REMOVING || dev->release != NULL)
-		return; /* the keeper hears of its end */
+	if (dev->release != NULL)
+		return;
+	if (dev->phase == DEVICE_REMOVING) {
+		keeper_link_released(dev->ctl->keeper, dev->handle, -ENOENT, REMOVED_TEXT);
+		return;
+	}
 	if (dev->sf != NULL && dev->sf->ops->release == NULL) {
 		keeper_link_released(dev->ctl->keeper, dev->handle, -ENOTSUP,
 			"its SF cannot change its process");
@@ -172,6 +178,8 @@ device_release(struct device *dev)
 void
 device_release_cancel(struct device *dev)
 {
-	if (dev->release != NULL)
-		end(dev);
+	if (dev->release == NULL)
+		return;
+	end(dev);
+	keeper_link_released(dev->ctl->keeper, dev->handle, -ENOENT, REMOVED_TEXT);
 }

@@ -32,12 +32,26 @@ own_doing(const siginfo_t *info)
 }
 
 void
+fence_own_end(int sig)
+{
+	uint32_t none = 0;
+
+	/* As in ha_fence_crashed(): the first one counts. */
+	if (fence != NULL)
+		(void)atomic_compare_exchange_strong(&fence->signal, &none, (uint32_t)sig);
+}
+
+void
 fence_fatal(int sig, const siginfo_t *info)
 {
 	const int err = errno;
 
-	if (fence != NULL && self != HA_NO_THREAD && own_doing(info))
-		ha_fence_crashed(fence, self, sig);
+	if (fence != NULL && own_doing(info)) {
+		if (self != HA_NO_THREAD)
+			ha_fence_crashed(fence, self, sig);
+		else
+			fence_own_end(sig); /* one of EAL's or a library's threads */
+	}
 	for (unsigned int i = 0; i < RTE_DIM(fatal_signal); i++)
 		if (fatal_signal[i] == sig)
 			(void)sigaction(sig, &former[i], NULL);

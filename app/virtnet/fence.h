@@ -42,4 +42,10 @@ struct ha_thread *fence_self(void);
  */
 void fence_fatal(int sig, const siginfo_t *info);
 
+/**
+ * The process ends by its own doing, in no thread that could be blamed: the keeper is not to take
+ * it for somebody's kill. Async-signal-safe.
+ */
+void fence_own_end(int sig);
+
 #endif /* APP_FENCE_H */

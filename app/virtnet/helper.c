@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -14,6 +15,7 @@
 
 #include <event2/event.h>
 
+#include "fence.h"
 #include "helper.h"
 #include "mem.h"
 
@@ -33,6 +35,9 @@ struct helper {
 	struct job_list todo;
 	struct job_list finished;
 	bool stop;
+	unsigned int entry; /* of the fence */
+	sem_t up;	    /* it has entered, or cannot: */
+	int err;
 	int event_fd;
 	struct event *event;
 };
@@ -56,15 +61,28 @@ static void *
 helper_main(void *arg)
 {
 	struct helper *h = arg;
+	struct ha_thread *alive = fence_enter(h->entry);
 	struct job *job;
 
+	h->err = alive != NULL ? 0 : errno;
+	/*
+	 * For the watchdog it sleeps at all times: jobs wait for the kernel's locks (rtnl) or unmap
+	 * gigabytes, for seconds, and that is no reason to end the process.
+	 */
+	if (alive != NULL)
+		ha_thread_sleeps(alive, true);
+	sem_post(&h->up);
+	if (alive == NULL)
+		return NULL;
 	while ((job = next_job(h)) != NULL) {
+		ha_thread_beat(alive);
 		job->work(job->arg);
 		pthread_mutex_lock(&h->lock);
 		STAILQ_INSERT_TAIL(&h->finished, job, next);
 		pthread_mutex_unlock(&h->lock);
 		(void)eventfd_write(h->event_fd, 1);
 	}
+	fence_leave();
 	return NULL;
 }
 
@@ -95,8 +113,24 @@ on_finished(evutil_socket_t fd, short what, void *arg)
 	deliver(arg);
 }
 
+/* @return 0; errno */
+static int
+start(struct helper *h)
+{
+	int err = pthread_create(&h->thread, NULL, helper_main, h);
+
+	if (err != 0)
+		return err;
+	pthread_setname_np(h->thread, "virtnet-helper");
+	while (sem_wait(&h->up) < 0)
+		;
+	if (h->err != 0)
+		pthread_join(h->thread, NULL);
+	return h->err;
+}
+
 struct helper *
-helper_create(struct event_base *base)
+helper_create(struct event_base *base, unsigned int entry)
 {
 	struct helper *h = calloc(1, sizeof(*h));
 	int err;
@@ -105,6 +139,8 @@ helper_create(struct event_base *base)
 		return NULL;
 	STAILQ_INIT(&h->todo);
 	STAILQ_INIT(&h->finished);
+	h->entry = entry;
+	sem_init(&h->up, 0, 0);
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->more, NULL);
 	h->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -113,12 +149,11 @@ helper_create(struct event_base *base)
 	h->event = event_new(base, h->event_fd, EV_READ | EV_PERSIST, on_finished, h);
 	if (h->event == NULL || event_add(h->event, NULL) != 0)
 		goto fail;
-	err = pthread_create(&h->thread, NULL, helper_main, h);
+	err = start(h);
 	if (err != 0) {
 		errno = err;
 		goto fail;
 	}
-	pthread_setname_np(h->thread, "virtnet-helper");
 	return h;
 fail:
 	err = errno;
@@ -146,6 +181,7 @@ helper_destroy(struct helper *h)
 	close(h->event_fd);
 	pthread_mutex_destroy(&h->lock);
 	pthread_cond_destroy(&h->more);
+	sem_destroy(&h->up);
 	free(h);
 }
 

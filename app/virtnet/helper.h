@@ -15,8 +15,13 @@
 struct event_base;
 struct helper;
 
-/** Start the thread. @return NULL on failure, errno set */
-struct helper *helper_create(struct event_base *base);
+/**
+ * Start the thread and wait until it has entered the fence (fence.h): nobody may take over what
+ * this process has as long as a call of a job is under way in the kernel.
+ * @param entry  of the fence
+ * @return NULL on failure, errno set
+ */
+struct helper *helper_create(struct event_base *base, unsigned int entry);
 
 /** Finish all jobs, their done calls included, and end the thread. */
 void helper_destroy(struct helper *h);

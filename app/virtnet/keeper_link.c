@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -52,6 +53,7 @@ static void __attribute__((noreturn)) leave(int status)
 static void __attribute__((noreturn)) lost(const char *why)
 {
 	log_err("keeper: %s", why);
+	fence_own_end(SIGABRT); /* what made us end so may do it again: not somebody's kill */
 	leave(EXIT_FAILURE);
 }
 
@@ -185,14 +187,10 @@ keeper_link_away_vuid(const struct keeper_link *link, const char *vuid)
 
 /* ---- adoption */
 
+/* Whatever device_adopt() has not taken is closed: no client's memory must outlive the client. */
 static void
-heirloom_drop(struct keeper_link *link)
+heirloom_free(struct device_heirloom *h)
 {
-	struct device_heirloom *h = link->heirloom;
-
-	link->heirloom = NULL;
-	if (h == NULL)
-		return;
 	for (unsigned int i = 0; i < h->n; i++)
 		if (h->fd[i].fd >= 0)
 			close(h->fd[i].fd);
@@ -200,6 +198,14 @@ heirloom_drop(struct keeper_link *link)
 		close(h->block_fd);
 	free(h->fd);
 	free(h);
+}
+
+static void
+heirloom_drop(struct keeper_link *link)
+{
+	if (link->heirloom != NULL)
+		heirloom_free(link->heirloom);
+	link->heirloom = NULL;
 }
 
 static void
@@ -262,8 +268,7 @@ on_adopt_end(struct keeper_link *link, uint32_t device)
 	door = keeper_door_find(link, device);
 	if (door != NULL && (h->adopt.flags & HA_ADOPT_POISON_REQUEST))
 		keeper_door_refuse(door);
-	free(h->fd);
-	free(h);
+	heirloom_free(h);
 }
 
 /* ---- release */
@@ -617,6 +622,8 @@ keeper_link_released(struct keeper_link *link, uint32_t device, int err, const c
 	if (err == 0)
 		return;
 	gone_remove(link, device);
+	if (err == -ENOENT)
+		return; /* it is on its way out: nothing of its host is passed on any more */
 	door = keeper_door_find(link, device);
 	if (door != NULL)
 		keeper_door_unhold(door);

@@ -68,7 +68,7 @@ void keeper_link_store(struct keeper_link *link, uint32_t device, enum ha_fd_kin
 void keeper_link_drop(struct keeper_link *link, uint32_t device, enum ha_fd_kind kind,
 	unsigned int index, unsigned int count);
 
-/** Result of a device's adoption or release. */
+/** Result of a device's adoption or release; -ENOENT of a release: it is being removed. */
 void keeper_link_adopted(
 	struct keeper_link *link, uint32_t device, int err, bool was_reset, const char *text);
 void keeper_link_released(struct keeper_link *link, uint32_t device, int err, const char *text);

@@ -13,9 +13,18 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "telemetry_path.h"
+
+/*
+ * A socket that was bound so recently may be between bind() and listen(), when it refuses
+ * connections like one whose process is dead.
+ */
+#define STARTING_S 1
+/* More clients than may queue there are let in within so long by whoever listens. */
+#define CROWD_MS 100
 
 /* Is it a listening socket with such a name? Then its name is left in path. */
 static bool
@@ -40,12 +49,61 @@ is_telemetry(int fd, const char *dir, char *path, size_t len)
 	return true;
 }
 
+/* Who listens there. @return its pid, 0 if it is not to be learnt; -errno of connect() */
+static pid_t
+listener_of(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+	pid_t pid = 0;
+
+	if (fd < 0)
+		return 0;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
+		pid = -errno;
+	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		pid = peer.pid;
+	close(fd);
+	return pid;
+}
+
+/*
+ * The file under the name of our socket may be another process's: of two that start at the same
+ * time the one takes the other's, not yet listening, for a dead one's and binds its own in its
+ * place. Our socket keeps the file that it was bound to from being freed, so that its numbers,
+ * once known, are nobody else's.
+ */
+static int
+identify(struct telemetry_path *tp)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	struct stat before, after;
+	pid_t who;
+
+	if (lstat(tp->path, &before) < 0)
+		return -EADDRINUSE;
+	who = listener_of(tp->path);
+	for (unsigned int i = 0; who == -EAGAIN && i < CROWD_MS; i++) {
+		nanosleep(&moment, NULL);
+		who = listener_of(tp->path);
+	}
+	if (who != getpid() || lstat(tp->path, &after) < 0 || before.st_dev != after.st_dev ||
+		before.st_ino != after.st_ino)
+		return -EADDRINUSE;
+	tp->dev = after.st_dev;
+	tp->ino = after.st_ino;
+	return 0;
+}
+
 int
 telemetry_path_find(struct telemetry_path *tp, const char *dir)
 {
 	DIR *fds = opendir("/proc/self/fd");
 	const struct dirent *e;
-	struct stat st;
+	int ret;
 
 	memset(tp, 0, sizeof(*tp));
 	if (fds == NULL)
@@ -56,14 +114,12 @@ telemetry_path_find(struct telemetry_path *tp, const char *dir)
 	closedir(fds);
 	if (tp->path[0] == '\0')
 		return -ENOENT;
-	if (lstat(tp->path, &st) < 0) {
+	ret = identify(tp);
+	if (ret < 0)
 		tp->path[0] = '\0';
-		return -errno;
-	}
-	snprintf(tp->dir, sizeof(tp->dir), "%s", dir);
-	tp->dev = st.st_dev;
-	tp->ino = st.st_ino;
-	return 0;
+	else
+		snprintf(tp->dir, sizeof(tp->dir), "%s", dir);
+	return ret;
 }
 
 static bool
@@ -112,29 +168,27 @@ parent_of(pid_t pid)
 	return parent;
 }
 
+/* Has nobody listened there for a while? */
+static bool
+is_dead(const char *path)
+{
+	struct stat st;
+
+	return listener_of(path) == -ECONNREFUSED && lstat(path, &st) == 0 &&
+	       time(NULL) - st.st_mtime > STARTING_S;
+}
+
 /* Does nobody listen there, or somebody with the same parent as we? */
 static bool
 is_siblings(const char *path)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	bool yes = false;
+	const pid_t pid = listener_of(path);
 
-	if (fd < 0)
-		return false;
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
-		yes = errno == ECONNREFUSED;
-	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
-		yes = parent_of(peer.pid) == getppid();
-	close(fd);
-	return yes;
+	return pid == -ECONNREFUSED || (pid > 0 && parent_of(pid) == getppid());
 }
 
 void
-telemetry_path_sweep(const struct telemetry_path *tp)
+telemetry_path_sweep(const struct telemetry_path *tp, bool last)
 {
 	char path[sizeof(tp->dir) + NAME_MAX + 2];
 	const struct dirent *e;
@@ -147,7 +201,7 @@ telemetry_path_sweep(const struct telemetry_path *tp)
 		if (strncmp(e->d_name, TELEMETRY_NAME ":", strlen(TELEMETRY_NAME ":")) != 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", tp->dir, e->d_name);
-		if (strlen(path) < sizeof(tp->path) && is_siblings(path))
+		if (strlen(path) < sizeof(tp->path) && (last ? is_siblings(path) : is_dead(path)))
 			(void)unlink(path);
 	}
 	if (dir != NULL)

@@ -14,6 +14,7 @@
  * connect to the former process until then, to this one from then on, and to nobody in between.
  */
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -31,7 +32,8 @@ struct telemetry_path {
  * Find the socket of this process that listens in a folder under the usual name, with or without a
  * number.
  * @param dir  EAL's runtime folder
- * @return 0; -ENOENT if there is none (--no-telemetry); -errno
+ * @return 0; -ENOENT if there is none (--no-telemetry); -EADDRINUSE if its name leads to another
+ *         process, for good; -errno
  */
 int telemetry_path_find(struct telemetry_path *tp, const char *dir);
 /** Give it the usual name. @return 0; -ENOENT if it was not found or is gone; -errno */
@@ -39,9 +41,9 @@ int telemetry_path_take(struct telemetry_path *tp);
 /** Remove its name, unless somebody else has taken that meanwhile. */
 void telemetry_path_remove(struct telemetry_path *tp);
 /**
- * All processes of the same parent end: remove the numbered names that they, or others that are
- * dead, have in the folder.
+ * Remove the numbered names that dead processes have left in the folder.
+ * @param last  all processes of the same parent end: theirs, too
  */
-void telemetry_path_sweep(const struct telemetry_path *tp);
+void telemetry_path_sweep(const struct telemetry_path *tp, bool last);
 
 #endif /* APP_TELEMETRY_PATH_H */

@@ -45,7 +45,8 @@ struct waiting {
 
 struct ha_conn {
 	int fd;
-	int broken; /* -EPROTO or -EPIPE: nothing more will be received */
+	int broken;   /* -EPROTO or -EPIPE: nothing more will be received */
+	bool starved; /* the last one to be sent waits, though the peer may have room */
 	unsigned int n_waiting;
 	STAILQ_HEAD(, waiting) waiting;
 };
@@ -124,7 +125,7 @@ peer_gone(int err)
 	return err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
 }
 
-/* @return 0; -EAGAIN no room now; -EPIPE; -errno */
+/* @return 0; -EAGAIN no room now; -ENOBUFS the kernel is short of something; -EPIPE; -errno */
 static int
 transmit(int fd, const void *packet, size_t size, const int *fds, unsigned int n)
 {
@@ -146,9 +147,11 @@ transmit(int fd, const void *packet, size_t size, const int *fds, unsigned int n
 	while (ret < 0 && errno == EINTR);
 	if (ret >= 0)
 		return 0;
-	/* The last three: the kernel is short of memory, or of descriptors in flight. */
-	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
+	if (errno == EAGAIN)
 		return -EAGAIN;
+	/* Memory, or descriptors in flight: that they are there again, no event tells. */
+	if (errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
+		return -ENOBUFS;
 	return peer_gone(errno) ? -EPIPE : -errno;
 }
 
@@ -206,15 +209,24 @@ ha_conn_send(struct ha_conn *c, const struct ha_msg *msg, const int *fds, unsign
 		return -EPIPE;
 	memcpy(&m, msg, HA_MSG_HEADER + len);
 	m.len = len;
-	if (STAILQ_EMPTY(&c->waiting))
+	if (STAILQ_EMPTY(&c->waiting)) {
 		ret = transmit(c->fd, &m, HA_MSG_HEADER + len, fds, n);
-	return ret != -EAGAIN ? ret : keep_waiting(c, &m, HA_MSG_HEADER + len, fds, n);
+		c->starved = ret == -ENOBUFS;
+	}
+	return ret != -EAGAIN && ret != -ENOBUFS ? ret
+						 : keep_waiting(c, &m, HA_MSG_HEADER + len, fds, n);
 }
 
 bool
 ha_conn_waits(const struct ha_conn *c)
 {
 	return !STAILQ_EMPTY(&c->waiting);
+}
+
+bool
+ha_conn_starved(const struct ha_conn *c)
+{
+	return c->starved && ha_conn_waits(c);
 }
 
 int
@@ -225,7 +237,8 @@ ha_conn_flush(struct ha_conn *c)
 	while ((w = STAILQ_FIRST(&c->waiting)) != NULL) {
 		int ret = transmit(c->fd, w->packet, w->size, w->fds, w->n);
 
-		if (ret == -EAGAIN)
+		c->starved = ret == -ENOBUFS;
+		if (ret == -EAGAIN || ret == -ENOBUFS)
 			return 0;
 		if (ret < 0) {
 			waiting_drop_all(c);
@@ -283,8 +296,9 @@ receive(int fd, struct msghdr *mh)
 	return errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS ? -EAGAIN : -EPIPE;
 }
 
+/* @param n  descriptors that have come; lost: there were more, nobody knows how many */
 static int
-decode(struct ha_msg *msg, const char *packet, unsigned int size, unsigned int n)
+decode(struct ha_msg *msg, const char *packet, unsigned int size, unsigned int n, bool lost)
 {
 	unsigned int known = size < sizeof(*msg) ? size : sizeof(*msg);
 
@@ -292,14 +306,19 @@ decode(struct ha_msg *msg, const char *packet, unsigned int size, unsigned int n
 		return -EPROTO;
 	memset(msg, 0, sizeof(*msg));
 	memcpy(msg, packet, known);
-	if (msg->len != size - HA_MSG_HEADER || ha_msg_check(msg, msg->len, n) < 0)
+	if (msg->len != size - HA_MSG_HEADER)
+		return -EPROTO;
+	if (!lost && ha_msg_check(msg, msg->len, n) < 0)
 		return -EPROTO;
 	ha_msg_terminate(msg);
 	msg->len = known - HA_MSG_HEADER;
 	return 0;
 }
 
-/* @return 1 a message; 0 none now; -EPIPE; -EPROTO. What has come with it is in fds in any case. */
+/*
+ * @return 1 a message; 0 none now; -EMFILE; -EPIPE; -EPROTO. What has come with it is in fds in any
+ * case.
+ */
 static int
 recv_one(struct ha_conn *c, struct ha_msg *msg, int *fds, unsigned int *n)
 {
@@ -313,15 +332,20 @@ recv_one(struct ha_conn *c, struct ha_msg *msg, int *fds, unsigned int *n)
 		.msg_controllen = sizeof(ctl.buf),
 	};
 	int size = receive(c->fd, &mh);
+	bool lost;
 
 	if (size < 0)
 		return size == -EAGAIN ? 0 : size;
 	*n = take_fds(&mh, fds);
-	if (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+	lost = mh.msg_flags & MSG_CTRUNC;
+	/* A full house came: it is the peer that has sent too many. */
+	if ((mh.msg_flags & MSG_TRUNC) || (lost && *n >= HA_FDS_MAX))
 		return -EPROTO;
-	if (size == 0 && *n == 0 && at_end(c->fd))
+	if (size == 0 && *n == 0 && !lost && at_end(c->fd))
 		return -EPIPE;
-	return decode(msg, packet, size, *n) == 0 ? 1 : -EPROTO;
+	if (decode(msg, packet, size, *n, lost) < 0)
+		return -EPROTO;
+	return lost ? -EMFILE : 1;
 }
 
 int
@@ -336,7 +360,8 @@ ha_conn_recv(struct ha_conn *c, struct ha_msg *msg, int *fds, unsigned int *n)
 	if (ret < 0) {
 		close_fds(fds, *n);
 		*n = 0;
-		c->broken = ret;
+		if (ret != -EMFILE)
+			c->broken = ret;
 	}
 	return ret;
 }

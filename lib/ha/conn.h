@@ -36,6 +36,11 @@ int ha_conn_fd(const struct ha_conn *c);
 int ha_conn_send(struct ha_conn *c, const struct ha_msg *msg, const int *fds, unsigned int n);
 /** Messages wait: call ha_conn_flush() when the socket is writable. */
 bool ha_conn_waits(const struct ha_conn *c);
+/**
+ * They wait since this system is short of memory or of descriptors in flight: the socket may well
+ * be writable. Call ha_conn_flush() a little later instead.
+ */
+bool ha_conn_starved(const struct ha_conn *c);
 /** Send what waits, as far as there is room. @return 0; -EPIPE, -errno: nothing waits any more */
 int ha_conn_flush(struct ha_conn *c);
 
@@ -50,8 +55,10 @@ int ha_conn_flush(struct ha_conn *c);
  *
  * @param fds  room for HA_FDS_MAX, close-on-exec; the caller's after 1
  * @return 1 a message; 0 none now; -EPIPE the peer has gone; -EPROTO: a message that cannot be, the
- *         connection is of no more use (its descriptors are closed). Also if this process may open
- *         no more descriptors. Both are final: later calls return the same.
+ *         connection is of no more use (its descriptors are closed). Both are final: later calls
+ *         return the same. -EMFILE: this process may open no more descriptors, those that came with
+ *         the message are lost; of msg only type and device may be used, unchecked. The next call
+ *         returns the next message.
  */
 int ha_conn_recv(struct ha_conn *c, struct ha_msg *msg, int *fds, unsigned int *n);
 

@@ -19,7 +19,7 @@
  * A core dump comes before: all threads stand still meanwhile, and the fence stands as long as the
  * kernel writes. RLIMIT_CORE of 1 is what avoids it with any core_pattern (0 still feeds a pipe).
  *
- * Entry 0 is the control lcore, 1.. are the workers.
+ * Entry 0 is the control lcore, 1.. are the workers; the helper thread comes behind them.
  */
 
 #include <pthread.h>
@@ -27,7 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HA_THREADS_MAX 128u /**< control lcore and workers; RTE_MAX_LCORE of the distributions */
+#define HA_THREADS_MAX 128u /**< control lcore, workers, helper: RTE_MAX_LCORE of the distributions */
 #define HA_NO_THREAD   UINT32_MAX
 
 /** What a thread is about to do, for whoever finds the body. */

@@ -43,7 +43,8 @@ front_log(const struct vfio_user_front *front, int level, const char *fmt, ...)
 bool
 front_busy(const struct vfio_user_front *front)
 {
-	return front->tx.active || front->gone || vfio_user_closer_full(front->closer) ||
+	return front->tx.active || front->gone || front->paused ||
+	       vfio_user_closer_full(front->closer) ||
 	       atomic_load_explicit(&front->mailbox->state, memory_order_acquire) != MAILBOX_EMPTY;
 }
 
@@ -289,6 +290,13 @@ int
 vfio_user_front_conn_fd(const struct vfio_user_front *front)
 {
 	return front->fd;
+}
+
+void
+vfio_user_front_pause(struct vfio_user_front *front)
+{
+	front->paused = true;
+	front_rearm(front);
 }
 
 bool

@@ -73,6 +73,7 @@ struct vfio_user_front {
 	struct front_rx rx;
 	struct vfio_user_tx tx;
 	bool tx_mailbox;    /* tx is the mailbox's reply */
+	bool paused;	    /* nothing is read any more: a successor will */
 	bool in_rx;	    /* front_rx() is on the stack and goes on by itself */
 	bool gone;	    /* the owner is still busy with the end of the last one */
 	bool resuming;	    /* rx is as a predecessor left it, not looked at yet */

@@ -36,7 +36,7 @@ reply_done(struct vfio_user_front *front, bool current)
 		front_drop(front, LOG_INFO, "ended by the device");
 }
 
-/* hdr and body stand in the mailbox, too. */
+/* hdr and body stand in the mailbox, too. hdr->size is checked: the body does not leave it. */
 static void
 tx_begin(struct vfio_user_front *front, const struct vfio_user_header *hdr)
 {
@@ -105,6 +105,7 @@ vfio_user_front_reply(struct vfio_user_front *front)
 {
 	struct mailbox *mb = front->mailbox;
 	struct vfio_user_header hdr;
+	uint32_t body;
 	bool current;
 
 	if (front->tx_mailbox || front->broken != NULL ||
@@ -114,12 +115,12 @@ vfio_user_front_reply(struct vfio_user_front *front)
 	if (!current || !mb->reply_wanted) {
 		reply_done(front, current);
 	} else {
+		/* The device side may still write there: what has been checked is what is used. */
 		memcpy(&hdr, mb->reply_header, sizeof(hdr));
-		/*
-		 * The body's length is one of two statements; the smaller cannot leave the mailbox.
-		 */
-		if (mb->reply_len > MAILBOX_BODY_MAX ||
-			hdr.size != VFIO_USER_HEADER_SIZE + mb->reply_len) {
+		body = *(const volatile uint32_t *)&mb->reply_len;
+		if (hdr.size < VFIO_USER_HEADER_SIZE ||
+			hdr.size > VFIO_USER_HEADER_SIZE + MAILBOX_BODY_MAX ||
+			hdr.size - VFIO_USER_HEADER_SIZE != body) {
 			front_drop(front, LOG_ERR, "the device left an impossible reply");
 			return;
 		}

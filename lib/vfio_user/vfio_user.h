@@ -156,6 +156,9 @@ void vfio_user_front_gone_done(struct vfio_user_front *front);
  */
 int *vfio_user_front_request_fds(struct vfio_user_front *front);
 
+/** Read no further message: those that come are the successor's. What stands is still answered. */
+void vfio_user_front_pause(struct vfio_user_front *front);
+
 /** For whoever keeps the sockets for a successor. -1: none. */
 int vfio_user_front_listen_fd(const struct vfio_user_front *front);
 int vfio_user_front_conn_fd(const struct vfio_user_front *front);

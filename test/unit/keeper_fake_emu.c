@@ -15,6 +15,9 @@
  *	stop			as by SIGSTOP
  *	hang			a loop without a heartbeat
  *	error			answer with -EIO
+ *	once			the same, but only the first time
+ *	removing		RELEASE: there is no such device; the second time it is closed then
+ *	signal			die by a signal of a thread that has not entered the fence
  *	mute			do not answer
  *	garbage			send what is no message
  *	foreign			send a message about a device of nobody
@@ -22,6 +25,7 @@
  *	convert			ADOPT: put another block in the place of the one that came
  *
  * and version=TEXT, proto=N say something else in HELLO. SIGUSR1 asks for a live update.
+ * FAKE_FAULT in the environment: for processes that have no VIRTNET_FAULT.
  * FAKE_DEVICES in the environment: number of devices that it opens, FAKE_DIR: where. FAKE_SEED: for
  * fuzz, instead of the process id.
  */
@@ -55,6 +59,8 @@ struct emu {
 	unsigned int n;
 	int block; /* of the device that is being adopted */
 	const char *fault;
+	bool failed_once;
+	unsigned int asked; /* for a device that it is removing */
 };
 
 static void
@@ -180,6 +186,10 @@ pass(struct emu *e, const char *word, uint32_t device)
 		die_of(e, SIGSEGV, device);
 	if (told_to(e, "abort", word, device))
 		die_of(e, SIGABRT, device);
+	if (told_to(e, "signal", word, device)) {
+		atomic_store(&e->fence->signal, SIGSEGV);
+		raise(SIGKILL);
+	}
 	if (told_to(e, "exit", word, device))
 		_exit(3);
 	if (told_to(e, "stop", word, device))
@@ -197,18 +207,30 @@ pass(struct emu *e, const char *word, uint32_t device)
 	}
 }
 
-static void
+static bool
+fails(struct emu *e, const char *word, uint32_t device)
+{
+	if (told_to(e, "once", word, device) && !e->failed_once) {
+		e->failed_once = true;
+		return true;
+	}
+	return told_to(e, "error", word, device);
+}
+
+/* @return false: it says that it could not */
+static bool
 send_result(struct emu *e, uint16_t type, const char *word, uint32_t device, int fd)
 {
 	struct ha_msg msg = {.type = type, .len = sizeof(msg.u.result), .device = device};
 
 	if (told_to(e, "mute", word, device))
-		return;
-	if (told_to(e, "error", word, device)) {
+		return true;
+	if (fails(e, word, device)) {
 		msg.u.result.err = -EIO;
 		strcpy(msg.u.result.text, "as told");
 	}
 	ha_conn_send(e->conn, &msg, &fd, fd >= 0 && msg.u.result.err == 0);
+	return msg.u.result.err == 0;
 }
 
 static void
@@ -278,8 +300,25 @@ adopt_end(struct emu *e, uint32_t device)
 		ha_conn_send(e->conn, &msg, &fd, 1);
 		close(fd);
 	}
-	e->device[e->n++] = device;
-	send_result(e, HA_ADOPTED, "ADOPT", device, -1);
+	if (send_result(e, HA_ADOPTED, "ADOPT", device, -1))
+		e->device[e->n++] = device;
+}
+
+/* A command has come before, and is being carried out. */
+static void
+release(struct emu *e, uint32_t device)
+{
+	struct ha_msg msg = {.type = HA_RELEASED, .len = sizeof(msg.u.result), .device = device};
+
+	forget(e, device);
+	if (!told_to(e, "removing", "RELEASE", device)) {
+		send_result(e, HA_RELEASED, "RELEASE", device, -1);
+		return;
+	}
+	msg.u.result.err = -ENOENT;
+	ha_conn_send(e->conn, &msg, NULL, 0);
+	if (++e->asked == 2)
+		send_simple(e, HA_CLOSE, device);
 }
 
 static void
@@ -318,8 +357,7 @@ take(struct emu *e, const struct ha_msg *msg, const int *fds)
 		adopt_end(e, msg->device);
 		break;
 	case HA_RELEASE:
-		forget(e, msg->device);
-		send_result(e, HA_RELEASED, "RELEASE", msg->device, -1);
+		release(e, msg->device);
 		break;
 	case HA_STOP:
 		if (told_to(e, "mute", "STOP", 0))
@@ -434,6 +472,8 @@ main(int argc, char **argv)
 			e.convert = true;
 	}
 	e.fault = getenv("VIRTNET_FAULT");
+	if (e.fault == NULL)
+		e.fault = getenv("FAKE_FAULT");
 	if (e.socket_fd < 0 || ha_conn_create(e.socket_fd, &e.conn) < 0 ||
 		ha_fence_open(e.fence_fd, &e.fence) < 0)
 		return EXIT_FAILURE;

@@ -251,10 +251,7 @@ damage_costs_the_ranges_and_nothing_else(void **state)
 		{"no length", {.iova = 0x20000, .len = 0, .prot = RW, .valid = 1}},
 		{"wraps", {.iova = UINT64_MAX - 1, .len = 4096, .prot = RW, .valid = 1}},
 		{"overlaps", {.iova = 0x10000, .len = PAGE, .prot = RW, .valid = 1}},
-		{"file that nobody has", {.iova = 0x20000, .len = PAGE, .file = 9, .valid = 1}},
 		{"file out of range", {.iova = 0x20000, .len = PAGE, .file = 600, .valid = 1}},
-		{"beyond the file",
-			{.iova = 0x20000, .len = PAGE, .off = FILE_SIZE, .prot = RW, .valid = 1}},
 		{"offset", {.iova = 0x20000, .len = PAGE, .off = UINT64_MAX, .valid = 1}},
 		{"rights", {.iova = 0x20000, .len = PAGE, .prot = 0x80, .valid = 1}},
 		{"mark", {.iova = 0x20000, .len = PAGE, .prot = RW, .valid = 0x5a}},
@@ -267,12 +264,68 @@ damage_costs_the_ranges_and_nothing_else(void **state)
 		assert_int_equal(map(w, 1, 0x10000, PAGE, 0), 0);
 		assert_int_equal(map(w, 2, 0x30000, PAGE, 0), 0);
 		memcpy(&w->state->range[1], &bad[i].r, sizeof(bad[i].r));
-		if (successor(w, hm) == 0)
+		if (successor(w, hm) >= 0)
 			fail_msg("accepted: %s", bad[i].what);
 		assert_int_equal(device_dma_ranges(w->dma), 0);
 		assert_int_equal(files_kept(w), 0);
 		hostmem_destroy(hm);
 	}
+}
+
+/* @return ranges that have a file */
+static unsigned int
+with_file(const struct world *w)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < w->state->high; i++)
+		n += w->state->range[i].valid && w->state->range[i].file != DEVICE_DMA_NO_FILE;
+	return n;
+}
+
+static void
+a_file_that_was_truncated_costs_the_ranges_beyond_its_end(void **state)
+{
+	struct world *w = *state;
+	struct hostmem *hm = hostmem_create(w->files);
+
+	assert_int_equal(map(w, 1, 0x10000, PAGE, 0), 0);
+	assert_int_equal(map(w, 2, 0x20000, PAGE, 1), 0);
+	assert_int_equal(map(w, 3, 0x31000, PAGE, 1), 0);
+	assert_int_equal(ftruncate(w->fd[1], PAGE), 0);
+
+	assert_int_equal(successor(w, hm), 1);
+
+	assert_int_equal(with_file(w), 2);
+	assert_int_equal(files_kept(w), 2);
+	/* The client takes back what it has mapped, and hears of no error. */
+	assert_int_equal(hostmem_unmap(hm, 0x31000, PAGE), 1);
+	device_dma_unmap(w->dma, 4, 0x31000, PAGE);
+	assert_int_equal(device_dma_ranges(w->dma), 2);
+	hostmem_destroy(hm);
+}
+
+static void
+a_file_that_is_missing_costs_its_ranges(void **state)
+{
+	struct world *w = *state;
+	struct hostmem *hm = hostmem_create(w->files);
+
+	assert_int_equal(map(w, 1, 0x10000, PAGE, 0), 0);
+	assert_int_equal(map(w, 2, 0x20000, PAGE, 1), 0);
+	assert_int_equal(map(w, 3, 0x31000, PAGE, 1), 0);
+	close(w->kept[1]);
+	w->kept[1] = -1;
+
+	assert_int_equal(successor(w, hm), 2);
+	assert_int_equal(with_file(w), 1);
+	hostmem_destroy(hm);
+
+	/* The next one finds nothing wrong. */
+	hm = hostmem_create(w->files);
+	assert_int_equal(successor(w, hm), 0);
+	assert_int_equal(hostmem_ranges(hm), 3);
+	hostmem_destroy(hm);
 }
 
 static void
@@ -307,6 +360,10 @@ test_device_dma(void)
 			more_ranges_than_a_device_may_have_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			damage_costs_the_ranges_and_nothing_else, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_file_that_was_truncated_costs_the_ranges_beyond_its_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_file_that_is_missing_costs_its_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			an_impossible_number_of_entries_is_damage, setup, teardown),
 	};

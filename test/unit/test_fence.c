@@ -4,6 +4,7 @@
 
 /* A process's own part of the fence: entering, and what it leaves behind when a signal ends it. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -12,8 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <event2/event.h>
+
 #include "test.h"
 #include "virtnet/fence.h"
+#include "virtnet/helper.h"
 
 #define ENTRY	     5u
 #define HANG_SECONDS 20
@@ -112,18 +116,113 @@ a_signal_that_others_send_is_not(void **state)
 	assert_int_equal(kill(pid, SIGSEGV), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(fence->crashed, HA_NO_THREAD);
+	assert_int_equal(fence->signal, 0);
 	assert_true(ha_fence_wait(fence));
 }
 
 static void
-a_thread_that_has_not_entered_is_not_blamed(void **state)
+end_without_a_signal(void)
 {
-	const pid_t pid = process(touch_nothing, false);
+	fence_own_end(SIGABRT);
+	_exit(0);
+}
+
+static void
+without_an_entry_the_process_is_blamed_and_no_thread(void **state)
+{
+	static const struct {
+		void (*deed)(void);
+		int sig;
+	} cases[] = {{touch_nothing, SIGSEGV}, {abort, SIGABRT}, {end_without_a_signal, SIGABRT}};
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const pid_t pid = process(cases[i].deed, false);
+
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_int_equal(fence->crashed, HA_NO_THREAD);
+		assert_int_equal(fence->signal, cases[i].sig);
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
+/* ---- the helper */
+
+static void
+job(void *arg)
+{
+	const struct ha_thread *t = &((struct ha_fence *)arg)->thread[ENTRY];
+
+	/* The watchdog has nothing to say while it waits for the kernel. */
+	if (fence_self()->tid != t->tid || t->tid == 0 || t->busy != 0 || t->beats == 0)
+		_exit(4);
+}
+
+static void
+have_a_helper(void)
+{
+	struct event_base *base = event_base_new();
+	struct helper *h = helper_create(base, ENTRY);
+
+	if (h == NULL || fence->thread[ENTRY].end != HA_THREAD_ENTERED)
+		_exit(5);
+	helper_run(h, job, NULL, fence);
+	helper_destroy(h);
+	event_base_free(base);
+	_exit(fence->thread[ENTRY].end == HA_THREAD_LEFT ? 0 : 6);
+}
+
+static void
+the_helper_stands_in_the_fence_from_its_start_and_counts_as_asleep(void **state)
+{
+	const pid_t pid = process(have_a_helper, false);
 	int status;
 
 	(void)state;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(fence->crashed, HA_NO_THREAD);
+	assert_int_equal(status, 0);
+	assert_false(ha_fence_wait(fence));
+}
+
+static void
+wait_in_a_job(void *arg)
+{
+	(void)arg;
+	fence->thread[ENTRY].crumb.seq = 1;
+	wait_for_a_signal();
+}
+
+static void
+have_a_busy_helper(void)
+{
+	helper_run(helper_create(event_base_new(), ENTRY), wait_in_a_job, NULL, NULL);
+	wait_for_a_signal();
+}
+
+static void
+a_job_under_way_holds_the_fence_up(void **state)
+{
+	const pid_t pid = process(have_a_busy_helper, false);
+
+	(void)state;
+	while (__atomic_load_n(&fence->thread[ENTRY].crumb.seq, __ATOMIC_RELAXED) == 0)
+		usleep(100);
+	assert_int_equal(pthread_mutex_trylock(&fence->thread[ENTRY].alive), EBUSY);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_true(ha_fence_wait(fence));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void
+a_helper_without_an_entry_cannot_start(void **state)
+{
+	struct event_base *base = event_base_new();
+
+	(void)state;
+	assert_null(helper_create(base, HA_THREADS_MAX));
+	assert_int_equal(errno, EINVAL);
+	event_base_free(base);
 }
 
 static void
@@ -151,7 +250,13 @@ test_fence(void)
 			a_signal_of_the_threads_own_doing_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_signal_that_others_send_is_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(
-			a_thread_that_has_not_entered_is_not_blamed, setup, teardown),
+			without_an_entry_the_process_is_blamed_and_no_thread, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			the_helper_stands_in_the_fence_from_its_start_and_counts_as_asleep, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(
+			a_job_under_way_holds_the_fence_up, setup, teardown),
+		cmocka_unit_test(a_helper_without_an_entry_cannot_start),
 		cmocka_unit_test(without_a_keeper_crumbs_and_beats_go_nowhere),
 	};
 

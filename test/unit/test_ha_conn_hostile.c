@@ -276,7 +276,7 @@ slots_beyond_16_bits_are_refused(void **state)
 }
 
 static void
-no_room_for_descriptors_costs_the_connection_and_none_of_them(void **state)
+no_room_for_descriptors_costs_the_message_and_none_of_them(void **state)
 {
 	struct ends *e = *state;
 	struct ha_msg m = sample(HA_STORE);
@@ -292,7 +292,15 @@ no_room_for_descriptors_costs_the_connection_and_none_of_them(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
 	ret = ends_recv(e);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &lim), 0);
-	assert_int_equal(ret, -EPROTO);
+	assert_int_equal(ret, -EMFILE);
+	assert_int_equal(e->n, 0);
+	assert_int_equal(e->msg.type, HA_STORE);
+	assert_int_equal(e->msg.device, m.device);
+	/* The next one is heard. */
+	m = sample(HA_STOP);
+	assert_int_equal(ha_conn_send(e->a, &m, NULL, 0), 0);
+	assert_int_equal(ends_recv(e), 1);
+	assert_int_equal(e->msg.type, HA_STOP);
 }
 
 /* ---- Anything at all */
@@ -403,7 +411,7 @@ test_ha_conn_hostile(void)
 		cmocka_unit_test(a_message_about_no_device_is_refused),
 		cmocka_unit_test(counts_that_do_not_agree_are_refused),
 		cmocka_unit_test(slots_beyond_16_bits_are_refused),
-		WITH_ENDS(no_room_for_descriptors_costs_the_connection_and_none_of_them),
+		WITH_ENDS(no_room_for_descriptors_costs_the_message_and_none_of_them),
 		cmocka_unit_test(any_packet_is_a_checked_message_or_refused),
 	};
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 
 #include "ha/child.h"
 #include "ha/klog.h"
+#include "ha/reserve.h"
 
 #include "keeper_rig.h"
 #include "test.h"
@@ -70,6 +72,12 @@ on_message(struct child *ch, const struct ha_msg *msg, int *fds, unsigned int n)
 }
 
 static void
+on_lost(struct child *ch, const struct ha_msg *msg)
+{
+	fail_msg("descriptors of %s are lost", ha_msg_name(msg->type));
+}
+
+static void
 on_fenced(struct child *ch)
 {
 	note(ch, FENCED);
@@ -88,7 +96,8 @@ on_stopped(struct child *ch, bool stopped)
 	note(ch, stopped ? STOPPED : CONTINUED);
 }
 
-static const struct child_ops ops = {on_ready, on_message, on_fenced, on_reaped, on_stopped};
+static const struct child_ops ops = {
+	on_ready, on_message, on_lost, on_fenced, on_reaped, on_stopped};
 
 static void
 on_alarm(evutil_socket_t fd, short what, void *arg)
@@ -358,6 +367,35 @@ it_inherits_its_two_descriptors_only(void **state)
 	assert_true(proc_has(child_pid(r->ch), "cmdline", "--keeper-fence="));
 }
 
+static void
+a_reserve_of_descriptors_is_there_when_all_others_are_used(void **state)
+{
+	static struct reserve reserve;
+	struct rlimit lim, tight;
+	int fd[RESERVE_FDS], n = 0;
+
+	fd[0] = dup(STDERR_FILENO);
+	close(fd[0]);
+	getrlimit(RLIMIT_NOFILE, &lim);
+	tight = (struct rlimit){(rlim_t)fd[0] + RESERVE_FDS, lim.rlim_max};
+	reserve_fill(&reserve);
+	assert_int_equal(reserve.n, RESERVE_FDS);
+	setrlimit(RLIMIT_NOFILE, &tight);
+	assert_int_equal(dup(STDERR_FILENO), -1);
+	reserve_release(&reserve);
+	while (n < 5 && (fd[n] = dup(STDERR_FILENO)) >= 0)
+		n++;
+	/* What is left of it is reserved again, the rest when it is given back. */
+	reserve_fill(&reserve);
+	assert_int_equal(reserve.n, RESERVE_FDS - 5);
+	while (n > 0)
+		close(fd[--n]);
+	reserve_fill(&reserve);
+	setrlimit(RLIMIT_NOFILE, &lim);
+	assert_int_equal(reserve.n, RESERVE_FDS);
+	reserve_release(&reserve);
+}
+
 static int
 test_keeper_child(void)
 {
@@ -374,6 +412,7 @@ test_keeper_child(void)
 		TEST(a_program_that_is_not_there_is_an_error),
 		TEST(it_inherits_neither_signals_nor_what_is_for_the_keeper),
 		TEST(it_inherits_its_two_descriptors_only),
+		TEST(a_reserve_of_descriptors_is_there_when_all_others_are_used),
 #undef TEST
 	};
 

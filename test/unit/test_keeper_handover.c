@@ -215,6 +215,134 @@ if_the_old_process_dies_before_the_new_one_is_up_the_standby_goes_on(void **stat
 	assert_int_equal(keeper_rig_stop(r), 0);
 }
 
+/* The new process's START stands behind the standby's HELLO. */
+static void
+assert_one_after_the_other(struct keeper_rig *r, pid_t first, pid_t second)
+{
+	const char *up, *start;
+	char text[64];
+
+	snprintf(text, sizeof(text), "process %d is up", (int)first);
+	up = keeper_rig_await(r, text);
+	snprintf(text, sizeof(text), "%d START 0", (int)second);
+	start = keeper_rig_await(r, text);
+	assert_true(up < start);
+}
+
+static void
+the_new_process_is_not_started_beside_a_standby_that_is_coming_up(void **state)
+{
+	const struct keeper_rig_conf conf = {
+		.devices = 3, .standby = "stop@START", .options = {"--watchdog=0"}};
+	struct keeper_rig *r = *state;
+	pid_t active, standby;
+
+	keeper_rig_start(r, &conf);
+	active = keeper_rig_who(r, "ACTIVE 0");
+	keeper_rig_await(r, "OPENED 3");
+	keeper_rig_mark(r);
+	standby = keeper_rig_who(r, "START 0");
+	keeper_rig_await_stopped(standby);
+	kill(active, SIGUSR1);
+	keeper_rig_await(r, "live update begins");
+	assert_int_equal(keeper_rig_count(r, " START 0"), 1);
+	kill(standby, SIGCONT);
+	keeper_rig_await(r, "3 devices in");
+	assert_one_after_the_other(r, standby, keeper_rig_who(r, "ACTIVE 0"));
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
+static void
+if_the_process_dies_while_the_standby_is_waited_for_it_goes_on(void **state)
+{
+	const struct keeper_rig_conf conf = {
+		.devices = 3, .standby = "stop@START", .options = {"--watchdog=0"}};
+	struct keeper_rig *r = *state;
+	pid_t active, standby;
+
+	keeper_rig_start(r, &conf);
+	active = keeper_rig_who(r, "ACTIVE 0");
+	keeper_rig_await(r, "OPENED 3");
+	keeper_rig_mark(r);
+	standby = keeper_rig_who(r, "START 0");
+	keeper_rig_await_stopped(standby);
+	kill(active, SIGUSR1);
+	keeper_rig_await(r, "live update begins");
+	kill(active, SIGKILL);
+	keeper_rig_await(r, "live update failed");
+	kill(standby, SIGCONT);
+	keeper_rig_await(r, "3 devices taken over by");
+	assert_int_equal(keeper_rig_who(r, "ACTIVE 0"), standby);
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
+static void
+right_after_a_crash_an_update_comes_first_and_the_standby_after_it(void **state)
+{
+	struct keeper_rig *r = *state;
+	pid_t active = keeper_rig_up(r, &(struct keeper_rig_conf){.devices = 3});
+	pid_t new;
+
+	keeper_rig_mark(r);
+	kill(active, SIGKILL);
+	active = keeper_rig_who(r, "ACTIVE 0");
+	keeper_rig_mark(r);
+	kill(active, SIGUSR1);
+	keeper_rig_await(r, "3 devices in");
+	new = keeper_rig_who(r, "ACTIVE 0");
+	assert_one_after_the_other(r, new, keeper_rig_standby(r));
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
+static void
+a_device_that_is_being_removed_is_not_handed_over_and_no_obstacle(void **state)
+{
+	struct keeper_rig *r = *state;
+	const pid_t old = update(r, &(struct keeper_rig_conf){.fault = "removing@RELEASE/2"});
+	pid_t new;
+
+	keeper_rig_await(r, "2 devices in");
+	new = keeper_rig_who(r, "ACTIVE 0");
+	keeper_rig_await_from(r, new, "ADOPT_END 1");
+	keeper_rig_await_from(r, new, "ADOPT_END 3");
+	assert_false(keeper_rig_has(r, " ADOPT_END 2"));
+	assert_int_equal(keeper_rig_count(r, " RELEASE 2"), 2);
+	keeper_rig_await_gone(old);
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
+/*
+ * The keeper stands still while the new process breaks the protocol and the old one dies, so that
+ * it learns of both at once.
+ */
+static void
+what_a_killed_process_still_had_when_the_next_one_took_over_comes_later(void **state)
+{
+	static const struct keeper_rig_conf conf = {
+		.options = {"--watchdog=0"}, .successor = "stop@ADOPT/2,foreign@ADOPT/2"};
+	struct keeper_rig *r = *state;
+	const pid_t old = update(r, &conf);
+	pid_t heir, next;
+
+	heir = keeper_rig_who(r, "ADOPT 2");
+	keeper_rig_await_stopped(heir);
+	kill(r->keeper, SIGSTOP);
+	keeper_rig_await_stopped(r->keeper);
+	kill(heir, SIGCONT);
+	keeper_rig_await_from(r, heir, "ADOPT_END 2");
+	keeper_rig_mark(r);
+	kill(old, SIGKILL);
+	kill(r->keeper, SIGCONT);
+	next = keeper_rig_who(r, "ACTIVE 0");
+	for (unsigned int i = 1; i <= 3; i++) {
+		char word[24];
+
+		snprintf(word, sizeof(word), "ADOPT_END %u", i);
+		keeper_rig_await_from(r, next, word);
+	}
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
 static void
 a_block_that_was_converted_is_converted_back(void **state)
 {
@@ -272,6 +400,11 @@ test_keeper_handover(void)
 		TEST(a_step_that_is_not_answered_ends_the_update),
 		TEST(if_the_old_process_dies_the_new_one_gets_everything),
 		TEST(if_the_old_process_dies_before_the_new_one_is_up_the_standby_goes_on),
+		TEST(the_new_process_is_not_started_beside_a_standby_that_is_coming_up),
+		TEST(if_the_process_dies_while_the_standby_is_waited_for_it_goes_on),
+		TEST(right_after_a_crash_an_update_comes_first_and_the_standby_after_it),
+		TEST(a_device_that_is_being_removed_is_not_handed_over_and_no_obstacle),
+		TEST(what_a_killed_process_still_had_when_the_next_one_took_over_comes_later),
 		TEST(a_block_that_was_converted_is_converted_back),
 		TEST(a_converted_block_stays_if_the_update_succeeds),
 		TEST(if_old_and_new_die_a_process_of_the_new_version_goes_on),

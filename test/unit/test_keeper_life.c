@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -157,6 +158,54 @@ a_device_that_is_not_taken_up_does_not_hold_up_the_others(void **state)
 	keeper_rig_await(r, "ACTIVE 0");
 	keeper_rig_await(r, "ADOPT_END 2");
 	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
+static void
+a_device_that_is_not_taken_up_is_tried_once_more_with_a_reset(void **state)
+{
+	/* HA_ADOPT_POISON_BLOCK */
+	static const struct {
+		const char *fault, *end;
+	} cases[] = {
+		{"once@ADOPT/2", "layout1-flags32 2"},
+		{"error@ADOPT/2", "it is without a process until the next one"},
+	};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct keeper_rig_conf conf = {.devices = 3, .standby = cases[i].fault};
+		struct keeper_rig *r = *state;
+		pid_t active;
+
+		if (i > 0)
+			keeper_rig_end(r);
+		active = keeper_rig_up(r, &conf);
+		keeper_rig_mark(r);
+		kill(active, SIGKILL);
+		keeper_rig_await(r, "as told; once more, with a reset");
+		keeper_rig_await(r, cases[i].end);
+		keeper_rig_await(r, "layout1-flags32 2");
+		assert_int_equal(keeper_rig_stop(r), 0);
+		assert_int_equal(keeper_rig_count(r, " ADOPT_END 2"), 2);
+		assert_int_equal(keeper_rig_count(r, " ADOPT_END 1"), 1);
+	}
+}
+
+static void
+processes_that_end_by_their_own_doing_again_and_again_are_held_up(void **state)
+{
+	static const char *const faults[] = {"signal@ACTIVE", "garbage@ACTIVE", "foreign@ACTIVE"};
+
+	for (unsigned int i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		struct keeper_rig *r = *state;
+
+		if (i > 0)
+			keeper_rig_end(r);
+		setenv("FAKE_FAULT", faults[i], 1);
+		keeper_rig_start(r, &(struct keeper_rig_conf){.devices = 1});
+		keeper_rig_await(r, "crashes at short intervals");
+		unsetenv("FAKE_FAULT");
+		keeper_rig_stop(r);
+	}
 }
 
 /* Crash the active process twice over the same crumb. @return what it is adopted with then */
@@ -319,6 +368,8 @@ test_keeper_life(void)
 		TEST(without_a_standby_a_process_is_started_after_the_crash),
 		TEST(a_crash_while_devices_are_taken_up_is_one_more_crash),
 		TEST(a_device_that_is_not_taken_up_does_not_hold_up_the_others),
+		TEST(a_device_that_is_not_taken_up_is_tried_once_more_with_a_reset),
+		TEST(processes_that_end_by_their_own_doing_again_and_again_are_held_up),
 		TEST(what_kills_two_processes_by_their_own_doing_is_poison),
 		TEST(being_killed_by_others_is_nobodys_poison),
 		TEST(being_killed_by_others_is_never_held_up),

@@ -4,8 +4,10 @@
 
 /* The controller's end of its connection to the keeper, with the test in the keeper's part. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -18,6 +20,7 @@
 
 #include "state/state.h"
 #include "test.h"
+#include "virtnet/device_release.h"
 #include "virtnet/fence.h"
 #include "virtnet/keeper_internal.h"
 
@@ -45,6 +48,7 @@ static struct {
 	int fds[HA_FDS_MAX];
 	unsigned int n_fds;
 	int opened, n_opened, n_closed;
+	int fence_fd;
 } t;
 
 /* ---- bench */
@@ -78,8 +82,17 @@ emu_disconnected(struct emu *emu)
 	((struct test_emu *)emu)->disconnected++;
 }
 
+static int
+emu_create(const struct emu_params *params, struct emu **out)
+{
+	(void)params;
+	(void)out;
+	return -ENODEV;
+}
+
 static const struct emu_ops test_emu_ops = {
 	.name = "test",
+	.create = emu_create,
 	.request = emu_request,
 	.refuse = emu_refuse,
 	.connected = emu_connected,
@@ -289,6 +302,89 @@ a_device_that_has_not_come_whole_is_not_adopted(void **state)
 	assert_int_equal(t.msg.u.result.err, -EPROTO);
 }
 
+static unsigned int
+descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* All that a device may come with. */
+static void
+send_adoption(void)
+{
+	static const enum ha_fd_kind kinds[] = {
+		HA_FD_DMA, HA_FD_DMA, HA_FD_MSIX, HA_FD_INTX, HA_FD_KICK, HA_FD_SF};
+	struct ha_msg adopt = {.type = HA_ADOPT, .device = HANDLE};
+	struct ha_msg fds = {.type = HA_FDS, .device = HANDLE, .u.fds.n = RTE_DIM(kinds)};
+	const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	const int block_fd = state_block_fd(t.block);
+	int row[RTE_DIM(kinds)];
+
+	for (unsigned int i = 0; i < RTE_DIM(kinds); i++) {
+		fds.u.fds.slot[i].kind = kinds[i];
+		row[i] = fd;
+	}
+	tell(&adopt, &block_fd, 1);
+	tell(&fds, row, RTE_DIM(kinds));
+	tell_type(HA_ADOPT_END, HANDLE, 0);
+	close(fd);
+}
+
+static void
+what_an_adoption_does_not_take_is_closed(void **state)
+{
+	const unsigned int before = descriptors();
+
+	(void)state;
+	t.ctl.emu_ops = &test_emu_ops; /* which cannot make its function */
+	for (unsigned int i = 0; i < 3; i++) {
+		send_adoption();
+		assert_int_equal(heard(), HA_ADOPTED);
+		assert_int_equal(t.msg.u.result.err, -ENODEV);
+		assert_int_equal(descriptors(), before);
+	}
+}
+
+static void
+a_device_that_is_being_removed_is_not_let_go(void **state)
+{
+	struct device dev = {.ctl = &t.ctl, .handle = HANDLE, .phase = DEVICE_REMOVING};
+
+	(void)state;
+	TAILQ_INSERT_TAIL(&t.ctl.devices, &dev, next);
+	tell_type(HA_RELEASE, HANDLE, 0);
+	assert_int_equal(heard(), HA_RELEASED);
+	assert_int_equal(t.msg.u.result.err, -ENOENT);
+	assert_false(keeper_link_away(t.link));
+	TAILQ_REMOVE(&t.ctl.devices, &dev, next);
+}
+
+static void
+a_device_that_is_removed_while_it_is_being_let_go_is_not(void **state)
+{
+	/* What is under way with its SF keeps it from going at once. */
+	struct device dev = {
+		.ctl = &t.ctl, .handle = HANDLE, .phase = DEVICE_LIVE, .sf_changes = 1};
+
+	(void)state;
+	TAILQ_INSERT_TAIL(&t.ctl.devices, &dev, next);
+	tell_type(HA_RELEASE, HANDLE, 0);
+	assert_int_equal(heard(), 0);
+	assert_true(device_migrating(&dev));
+	device_release_cancel(&dev);
+	assert_int_equal(heard(), HA_RELEASED);
+	assert_int_equal(t.msg.u.result.err, -ENOENT);
+	assert_false(device_migrating(&dev));
+	assert_false(keeper_link_away(t.link));
+	TAILQ_REMOVE(&t.ctl.devices, &dev, next);
+}
+
 static void
 messages_of_a_device_that_is_not_here_are_dropped(void **state)
 {
@@ -313,6 +409,8 @@ end_of_process(void (*send)(void))
 		if (freopen("/dev/null", "w", stderr) == NULL)
 			_exit(2);
 		alarm(HANG_SECONDS);
+		if (t.fence_fd > 0 && fence_attach(dup(t.fence_fd)) < 0)
+			_exit(2);
 		send();
 		for (;;)
 			event_base_loop(t.ctl.base, EVLOOP_ONCE);
@@ -364,6 +462,28 @@ the_keeper_decides_when_a_process_ends(void **state)
 	(void)state;
 	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
 		assert_int_equal(end_of_process(cases[i].send), W_EXITCODE(cases[i].status, 0));
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
+static void
+a_process_that_does_not_understand_its_keeper_is_not_taken_for_a_victim(void **state)
+{
+	static const struct {
+		void (*send)(void);
+		uint32_t sig;
+	} cases[] = {{send_garbage, SIGABRT}, {send_exit, 0}};
+	struct ha_fence *fence;
+
+	(void)state;
+	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
+		assert_int_equal(ha_fence_create(&fence, &t.fence_fd), 0);
+		(void)end_of_process(cases[i].send);
+		assert_int_equal(fence->signal, cases[i].sig);
+		assert_int_equal(fence->crashed, HA_NO_THREAD);
+		ha_fence_close(fence);
+		close(t.fence_fd);
 		teardown(NULL);
 		setup(NULL);
 	}
@@ -633,8 +753,12 @@ test_keeper_link(void)
 		TEST(handles_are_never_used_again),
 		TEST(a_device_that_is_not_here_cannot_be_released),
 		TEST(a_device_that_has_not_come_whole_is_not_adopted),
+		TEST(what_an_adoption_does_not_take_is_closed),
+		TEST(a_device_that_is_being_removed_is_not_let_go),
+		TEST(a_device_that_is_removed_while_it_is_being_let_go_is_not),
 		TEST(messages_of_a_device_that_is_not_here_are_dropped),
 		TEST(the_keeper_decides_when_a_process_ends),
+		TEST(a_process_that_does_not_understand_its_keeper_is_not_taken_for_a_victim),
 		TEST(a_door_opens_with_its_block_when_the_keeper_says_so),
 		TEST(what_is_said_before_a_door_is_open_is_told_then_in_order),
 		TEST(a_door_that_cannot_be_opened_is_never_mentioned_again),

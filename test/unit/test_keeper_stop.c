@@ -73,9 +73,9 @@ socket_is_there(const struct rig *r, unsigned int device)
 static void
 devices_are_closed_and_nobody_is_left(void **state)
 {
-	static const int signals[] = {SIGTERM, SIGINT};
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
 		struct rig *r = *state;
 		pid_t active, standby;
 

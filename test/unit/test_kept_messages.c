@@ -174,6 +174,38 @@ words_out_of_place_change_nothing(void **state)
 	assert_hears(b, b->emu, 0);
 }
 
+static void
+descriptors_that_are_lost_cost_the_client_and_nothing_else(void **state)
+{
+	struct bench *b = *state;
+	struct child *other = fake_child_new();
+	struct ha_msg msg = {.type = HA_STORE, .device = DEV};
+	const int s = client(b);
+
+	assert_int_equal(kept_lost(b->k, other, &msg), -EPROTO);
+	assert_int_equal(kept_lost(b->k, b->emu, &msg), 0);
+	assert_hears(b, b->emu, HA_DISCONNECTED);
+	assert_hears(b, b->emu, 0);
+	assert_false(fake_child_killed(b->emu));
+	msg.type = HA_BLOCK;
+	assert_int_equal(kept_lost(b->k, b->emu, &msg), -EMFILE);
+	close(s);
+	fake_child_free(other);
+}
+
+static void
+open_whose_block_is_lost_fails(void **state)
+{
+	struct bench *b = *state;
+	struct ha_msg msg = open_message(b->place.path);
+
+	msg.device = DEV + 1;
+	assert_int_equal(kept_lost(b->k, b->emu, &msg), 0);
+	assert_hears(b, b->emu, HA_OPENED);
+	assert_int_equal(b->msg.device, DEV + 1);
+	assert_int_equal(b->msg.u.result.err, -EMFILE);
+}
+
 static int
 test_kept_messages(void)
 {
@@ -187,6 +219,8 @@ test_kept_messages(void)
 		T(kick_of_a_queue_that_is_not_or_in_a_way_that_is_not_breaks_the_protocol),
 		T(block_that_is_none_or_has_no_intact_mailbox_is_refused),
 		T(words_out_of_place_change_nothing),
+		T(descriptors_that_are_lost_cost_the_client_and_nothing_else),
+		T(open_whose_block_is_lost_fails),
 	};
 
 	return cmocka_run_group_tests_name("kept_messages", tests, NULL, NULL);

@@ -409,6 +409,18 @@ roll_back_goes_on_in_the_block_that_was_converted_back(void **state)
 	close(s);
 }
 
+static void
+process_that_has_got_half_of_a_device_is_ended(void **state)
+{
+	struct bench *b = *state;
+
+	kept_take_back(device(b));
+	fake_child_fail(b->emu, -EMFILE);
+	assert_int_equal(kept_give(device(b), b->emu, 0, 0), -EMFILE);
+	assert_null(kept_owner(device(b)));
+	assert_true(fake_child_killed(b->emu));
+}
+
 static int
 test_kept_owners(void)
 {
@@ -424,6 +436,7 @@ test_kept_owners(void)
 		T(three_hundred_descriptors_are_given_with_their_names),
 		T(adopt_says_how_the_device_was_opened_and_what_the_keeper_knows),
 		T(device_stays_with_nobody_if_the_process_is_gone),
+		T(process_that_has_got_half_of_a_device_is_ended),
 		T(converted_block_is_used_and_the_former_one_kept_until_it_is_final),
 		T(request_that_came_while_the_block_was_converted_is_not_lost),
 		T(request_that_was_handled_in_the_converted_block_is_not_handled_again),

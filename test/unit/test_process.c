@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -157,12 +158,70 @@ the_last_one_removes_the_names_of_dead_and_of_siblings(void **state)
 	close(dead);
 	/* Ours is its parent, not its sibling. */
 	child = process_at(TELEMETRY_NAME ":2");
-	telemetry_path_sweep(&tp);
+	telemetry_path_sweep(&tp, true);
 	assert_true(exists(TELEMETRY_NAME));
 	assert_false(exists(TELEMETRY_NAME ":1"));
 	assert_true(exists(TELEMETRY_NAME ":2"));
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, NULL, 0), child);
+	close(own);
+}
+
+/* A dead process's socket: of some time ago, or perhaps of one that is about to listen. */
+static void
+bound_at(const char *name, time_t ago)
+{
+	const struct timespec when[2] = {
+		{.tv_sec = time(NULL) - ago}, {.tv_sec = time(NULL) - ago}};
+	char path[128];
+
+	close(listen_at(name));
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(utimensat(AT_FDCWD, path, when, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void
+the_active_process_removes_the_names_of_dead_ones_alone(void **state)
+{
+	struct telemetry_path tp;
+	const int own = listen_at(TELEMETRY_NAME);
+	const int alive = listen_at(TELEMETRY_NAME ":3");
+
+	(void)state;
+	bound_at(TELEMETRY_NAME ":1", 60);
+	bound_at(TELEMETRY_NAME ":2", 0);
+	assert_int_equal(telemetry_path_find(&tp, dir), 0);
+	telemetry_path_sweep(&tp, false);
+	assert_false(exists(TELEMETRY_NAME ":1"));
+	assert_true(exists(TELEMETRY_NAME ":2"));
+	assert_true(exists(TELEMETRY_NAME ":3"));
+	assert_true(answers(TELEMETRY_NAME));
+	close(own);
+	close(alive);
+}
+
+/* Of two that started at the same time, the other one has bound its socket in place of ours. */
+static void
+a_name_that_leads_to_another_process_is_not_ours(void **state)
+{
+	struct telemetry_path tp;
+	const int own = listen_at(TELEMETRY_NAME);
+	char path[128];
+	pid_t other;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/" TELEMETRY_NAME, dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(telemetry_path_find(&tp, dir), -EADDRINUSE);
+	other = process_at(TELEMETRY_NAME);
+	assert_int_equal(telemetry_path_find(&tp, dir), -EADDRINUSE);
+	assert_int_equal(telemetry_path_take(&tp), -ENOENT);
+	telemetry_path_remove(&tp);
+	telemetry_path_sweep(&tp, true);
+	assert_true(answers(TELEMETRY_NAME));
+	kill(other, SIGKILL);
+	assert_int_equal(waitpid(other, NULL, 0), other);
+	assert_int_equal(telemetry_path_find(&tp, dir), -EADDRINUSE);
 	close(own);
 }
 
@@ -251,6 +310,8 @@ test_process(void)
 		TEST(the_active_process_takes_the_usual_name_from_whoever_has_it),
 		TEST(a_successors_socket_is_not_removed),
 		TEST(the_last_one_removes_the_names_of_dead_and_of_siblings),
+		TEST(the_active_process_removes_the_names_of_dead_ones_alone),
+		TEST(a_name_that_leads_to_another_process_is_not_ours),
 		TEST(other_sockets_are_not_taken_for_telemetry),
 		TEST(the_program_is_named_as_it_was_called),
 		TEST(the_keeper_gets_all_arguments_and_the_programs_path),
