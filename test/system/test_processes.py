@@ -65,11 +65,12 @@ def cpu_time(pid):
 
 def wait_for_standby(controller):
     """The second process, once it says that it is up."""
-    known = controller.log().count("standby process")
-    wait_until(
-        lambda: len(children(controller)) == 2 and controller.log().count("standby process") >= max(known, 1),
-        "a standby", seconds=60,
-    )  # fmt: skip
+
+    def is_up():
+        pids = children(controller)
+        return len(pids) == 2 and f"standby process {pids[1]} is up" in controller.log()
+
+    wait_until(is_up, "a standby", seconds=60)
     return children(controller)[1]
 
 
