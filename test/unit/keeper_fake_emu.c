@@ -27,16 +27,18 @@
  * and version=TEXT, proto=N say something else in HELLO. SIGUSR1 asks for a live update.
  * FAKE_FAULT in the environment: for processes that have no VIRTNET_FAULT.
  * FAKE_DEVICES in the environment: number of devices that it opens, FAKE_DIR: where. FAKE_SEED: for
- * fuzz, instead of the process id.
+ * fuzz, instead of the process id. A process that starts beside another one says BESIDE.
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -425,10 +427,33 @@ on_signal(struct emu *e, int fd)
 	}
 }
 
+/*
+ * Two EAL starts at once would race for a name. @return the lock, to be held until HELLO; -1: another
+ * process has it, and is told on
+ */
+static int
+start_alone(void)
+{
+	const char *dir = getenv("FAKE_DIR");
+	char path[128];
+	int fd;
+
+	if (dir == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/starting", dir);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	say("BESIDE", 0);
+	close(fd);
+	return -1;
+}
+
 static void
 serve(struct emu *e)
 {
 	struct pollfd p[2] = {{.fd = ha_conn_fd(e->conn), .events = POLLIN}, {.events = POLLIN}};
+	const int alone = e->convert ? -1 : start_alone();
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -437,8 +462,12 @@ serve(struct emu *e)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	p[1].fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	pass(e, "START", 0);
-	if (!told_to(e, "mute", "START", 0))
+	if (!told_to(e, "mute", "START", 0)) {
+		/* Before HELLO: with it the keeper may start the next one. */
+		if (alone >= 0)
+			close(alone);
 		hello(e);
+	}
 	for (;;) {
 		ha_thread_beat(&e->fence->thread[0]);
 		ha_thread_sleeps(&e->fence->thread[0], true);

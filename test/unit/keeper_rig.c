@@ -269,6 +269,9 @@ keeper_rig_wait(struct keeper_rig *r)
 int
 keeper_rig_stop(struct keeper_rig *r)
 {
+	read_all(r);
+	/* In no test does a process start beside another that starts. */
+	assert_null(find(r, r->log, " BESIDE 0"));
 	kill(r->keeper, SIGTERM);
 	return keeper_rig_wait(r);
 }
