@@ -28,9 +28,11 @@ def rows(text):
 
 
 def number(text):
+    """A product of numbers and of constants of config.h."""
+    constants = dict(re.findall(r"#define (CONFIG_\w+)\s+(\d+)u?\b", (APP / "config.h").read_text(encoding="utf-8")))
     value = 1
-    for factor in text.split("*"):
-        value *= int(factor, 0)
+    for factor in map(str.strip, text.split("*")):
+        value *= int(constants.get(factor, factor), 0)
     return value
 
 

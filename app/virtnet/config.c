@@ -96,7 +96,8 @@ static const struct key platform_keys[] = {
 	DRIVER(struct config, emu, emu_driver_names),
 	DRIVER(struct config, sf, sf_driver_names),
 	STRING(struct config, sf_args, 0),
-	UINT(struct config, num_switch_ports, 1, 31),
+	UINT(struct config, max_host_functions, 0, CONFIG_HOST_FUNCTIONS_MAX),
+	UINT(struct config, num_switch_ports, 1, CONFIG_SWITCH_PORTS_MAX),
 	UINT(struct config, num_msix, 4, 256),
 	UINT(struct config, idle_us, 1, 1000000),
 	UINT(struct config, mbufs, 1024, 16 * 1024 * 1024),
@@ -328,17 +329,39 @@ defaults(struct config *cfg)
 		.socket_dir = "/run/virtnet",
 		.emu = "vfio_user",
 		.sf = "tap",
-		.num_switch_ports = 31,
 		.num_msix = 64,
 		.idle_us = 100,
 		.mbufs = 32768,
 	};
 }
 
+/* A card's own number is not exceeded by mistake: whoever wants more says so twice. */
+static void
+complete_functions(struct reader *r, struct config *cfg)
+{
+	const uint64_t max = cfg->max_host_functions;
+
+	if (cfg->num_switch_ports == 0)
+		cfg->num_switch_ports =
+			max == 0 ? CONFIG_SWITCH_PORTS : RTE_MIN(max, CONFIG_SWITCH_PORTS);
+	else if (max == 0 && cfg->num_switch_ports > CONFIG_SWITCH_PORTS)
+		problem(r, find_key(r->text, "num_switch_ports"),
+			"platform.num_switch_ports: %" PRIu64 " is out of range (1..%u); more "
+			"than %u need platform.max_host_functions (%" PRIu64 "..%u)",
+			cfg->num_switch_ports, CONFIG_SWITCH_PORTS, CONFIG_SWITCH_PORTS,
+			cfg->num_switch_ports, CONFIG_HOST_FUNCTIONS_MAX);
+	else if (max != 0 && cfg->num_switch_ports > max)
+		problem(r, find_key(r->text, "num_switch_ports"),
+			"platform.num_switch_ports: %" PRIu64 " is out of range (1..%" PRIu64
+			", by platform.max_host_functions)",
+			cfg->num_switch_ports, max);
+}
+
 /* Ports and hosts that the file does not name, and what ties keys together. */
 static void
 complete(struct reader *r, struct config *cfg)
 {
+	complete_functions(r, cfg);
 	if (cfg->n_ports == 0) {
 		cfg->n_ports = 1;
 		strcpy(cfg->port[0].name, cfg->ib_dev_p0);

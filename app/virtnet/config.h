@@ -29,6 +29,13 @@
 #define CONFIG_MAX_ROOTS    32
 #define CONFIG_FILE_MAX	    (1024 * 1024) /* larger than any file with all hosts filled in */
 
+/** Switch ports that a card has. */
+#define CONFIG_SWITCH_PORTS 31u
+/** With max_host_functions: each has a bus of its own, and a bus is a byte (topology.c). */
+#define CONFIG_SWITCH_PORTS_MAX 235u
+/** PCI functions that a card shows to one host, of all kinds. */
+#define CONFIG_HOST_FUNCTIONS_MAX 256u
+
 /** An uplink. */
 struct config_port {
 	char name[CONFIG_NAME_LEN];	/**< RDMA device as users name it, e.g. mlx5_0 */
@@ -54,7 +61,8 @@ struct config {
 	char socket_dir[CONFIG_PATH_LEN]; /**< a device listens at <socket_dir>/<VUID>.sock */
 	char emu[CONFIG_NAME_LEN];	  /**< of drivers/emu */
 	char sf[CONFIG_NAME_LEN];	  /**< of drivers/sf */
-	char sf_args[128];		  /**< key=value,... for the SF driver */
+	char sf_args[512];		  /**< key=value,... for the SF driver */
+	uint64_t max_host_functions;	  /**< 0: what a card has of each kind */
 	uint64_t num_switch_ports;	  /**< hotplug devices */
 	uint64_t num_msix;		  /**< MSI-X vectors per function */
 	uint64_t idle_us;  /**< a queue without traffic for so long is no longer polled */

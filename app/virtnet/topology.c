@@ -16,6 +16,8 @@
 /* Bus of the first switch port; a host that assigns its own is asked for them. */
 #define TOPOLOGY_HOTPLUG_BUS 0x15
 
+_Static_assert(TOPOLOGY_HOTPLUG_BUS + CONFIG_SWITCH_PORTS_MAX <= 0x100, "buses of switch ports");
+
 static bool
 slot_used(const struct controller *c, uint8_t slot)
 {

@@ -73,7 +73,7 @@ every_key_is_taken(void **state)
 		load("{\"ib_dev_p0\": \"mlx5_1\", \"platform\": {\"serial\": \"S1\", "
 		     "\"socket_dir\": \"/x\","
 		     "\"emu\": \"vfio_user\", \"sf\": \"tap\", \"sf_args\": \"\", "
-		     "\"num_switch_ports\": 4,"
+		     "\"max_host_functions\": 8, \"num_switch_ports\": 4,"
 		     "\"num_msix\": 32, \"idle_us\": 7, \"mbufs\": 2048, \"any_file\": 1,"
 		     "\"ports\": [{\"name\": \"mlx5_1\", \"pci_addr\": \"0000:05:00.0\", \"mtu\": "
 		     "1500}],"
@@ -81,6 +81,8 @@ every_key_is_taken(void **state)
 		     "\"root_ports\": [\"rp1\", \"rp2\"], \"msix_unplug_safe\": 1}]}}"),
 		0);
 	assert_string_equal(cfg.serial, "S1");
+	assert_int_equal(cfg.max_host_functions, 8);
+	assert_int_equal(cfg.num_switch_ports, 4);
 	assert_int_equal(cfg.num_msix, 32);
 	assert_int_equal(cfg.idle_us, 7);
 	assert_int_equal(cfg.port[0].mtu, 1500);
@@ -145,6 +147,54 @@ problems_are_named_with_line_and_what_is_allowed(void **state)
 }
 
 static void
+switch_ports_follow_from_functions(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned int ports;
+	} cases[] = {
+		{"{}", 31},
+		{"{\"platform\": {\"num_switch_ports\": 31}}", 31},
+		{"{\"platform\": {\"max_host_functions\": 0}}", 31},
+		{"{\"platform\": {\"max_host_functions\": 256}}", 31},
+		{"{\"platform\": {\"max_host_functions\": 8}}", 8},
+		{"{\"platform\": {\"num_switch_ports\": 64, \"max_host_functions\": 64}}", 64},
+		{"{\"platform\": {\"max_host_functions\": 256, \"num_switch_ports\": 235}}", 235},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(load(cases[i].text), 0);
+		assert_int_equal(cfg.num_switch_ports, cases[i].ports);
+	}
+}
+
+static void
+more_switch_ports_than_functions_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} cases[] = {
+		{"{\"platform\": {\n\"num_switch_ports\": 32}}",
+			"num_switch_ports: 32 is out of range (1..31); more than 31 need "
+			"platform.max_host_functions (32..256)"},
+		{"{\"platform\": {\n\"num_switch_ports\": 64, \"max_host_functions\": 0}}",
+			"need platform.max_host_functions (64..256)"},
+		{"{\"platform\": {\n\"num_switch_ports\": 64, \"max_host_functions\": 63}}",
+			"num_switch_ports: 64 is out of range (1..63, by "
+			"platform.max_host_functions)"},
+		{"{\"platform\": {\"max_host_functions\": 256,\n\"num_switch_ports\": 236}}",
+			"num_switch_ports: 236 is out of range (1..235)"},
+		{"{\"platform\": {\n\"max_host_functions\": 257}}",
+			"max_host_functions: 257 is out of range (0..256)"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_problem(cases[i].text, 2, cases[i].words);
+}
+
+static void
 all_problems_are_named_at_once(void **state)
 {
 	(void)state;
@@ -185,6 +235,8 @@ test_config(void)
 		cmocka_unit_test(every_key_is_taken),
 		cmocka_unit_test(a_host_with_a_qmp_socket_is_a_qmp_host),
 		cmocka_unit_test(problems_are_named_with_line_and_what_is_allowed),
+		cmocka_unit_test(switch_ports_follow_from_functions),
+		cmocka_unit_test(more_switch_ports_than_functions_are_refused),
 		cmocka_unit_test(all_problems_are_named_at_once),
 		cmocka_unit_test(more_problems_than_fit_are_cut),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_named),
