@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 The virtnet authors
 # bash completion for virtnet: the program itself knows what may follow (commands, options, values,
-# ids and VUIDs of the devices that exist now); see completions() in virtnet.py.
+# ids and VUIDs of the devices that exist now); see virtnet_cli/completion.py.
 
 _virtnet()
 {
