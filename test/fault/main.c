@@ -9,7 +9,6 @@
 
 #include <err.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,10 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
 #include <rte_common.h>
+
+#include "net_driver/options.h"
 
 #define BIT(n)		  (UINT64_C(1) << (n))
 #define EVENTS		  64
@@ -37,7 +37,8 @@
 #define STALL_CHECK_NS	  (10 * NS_PER_MS)
 #define WARM_UP_NS	  (15 * NS_PER_S)
 #define STATUS_VIOLATION  1
-#define STATUS_USAGE	  2
+#define STATUS_USAGE	  NET_OPTION_STATUS
+#define QUEUE_SIZE	  256u
 #define STATUS_DISCONNECT 3
 
 int64_t
@@ -159,7 +160,7 @@ check_ready(struct run *run, int64_t now_ns)
 		device_begin(&run->dev[i], now_ns);
 	run->ready = true;
 	printf("{\"ready\": {\"devices\": %u, \"pairs\": %u, \"features\": \"0x%" PRIx64 "\"}}\n",
-		run->n, run->opt.pairs, run->dev[0].nd.features);
+		run->n, run->opt.net.pairs, run->dev[0].nd.features);
 	fflush(stdout);
 }
 
@@ -192,7 +193,7 @@ tick(struct run *run)
 static void
 process_client(struct run *run, struct device *dev)
 {
-	if (dev->gone || vfio_user_client_process(dev->nd.client) == 0)
+	if (dev->gone || net_dev_process(&dev->nd) == 0)
 		return;
 	dev->gone = true;
 	printf("{\"disconnected\": %u}\n", dev->index);
@@ -244,8 +245,7 @@ loop(struct run *run)
 		for (int i = 0; i < n; i++)
 			serve(run, ev[i].data.ptr);
 		for (unsigned int i = 0; i < run->n; i++)
-			if (!run->dev[i].gone &&
-				(vfio_user_client_events(run->dev[i].nd.client) & EPOLLOUT) != 0)
+			if (!run->dev[i].gone && (net_dev_events(&run->dev[i].nd) & EPOLLOUT) != 0)
 				process_client(run, &run->dev[i]);
 	}
 }
@@ -284,16 +284,13 @@ usage(FILE *to)
 		"frame.\n"
 		"\n"
 		"  --pairs N        queue pairs of each device (1)\n"
-		"  --queue-size N   entries of a ring, a power of two (256)\n"
 		"  --rate N         frames a second, pair and direction (8000)\n"
 		"  --tick US        time between looks at what is due (100)\n"
 		"  --requests US    time between register accesses, 0: none (1000)\n"
 		"  --memory MIB     memory that devices can reach (4096)\n"
 		"  --populate       all of it is touched, not only what is used\n"
 		"  --realtime       run ahead of all other processes\n"
-		"  --event-idx      negotiate VIRTIO_RING_F_EVENT_IDX\n"
-		"  --indirect       negotiate VIRTIO_RING_F_INDIRECT_DESC\n"
-		"\n"
+		"\n" NET_OPTIONS_USAGE "\n"
 		"Commands, one a line on standard input:\n"
 		"  kill ID ALLOW_MS SIGNAL PID   an event begins with this signal to a process;\n"
 		"                                nothing may move for that long\n"
@@ -306,82 +303,60 @@ usage(FILE *to)
 		"  exempt DEVICE                 what happens to it is no violation any more\n"
 		"  stop                          (or end of file) print the summary and end\n"
 		"\n"
-		"Status: 0, 1 something happened that must not, 3 a connection ended.\n");
-}
-
-static uint64_t
-number(const char *text, const char *what, uint64_t lo, uint64_t hi)
-{
-	char *end;
-	const unsigned long long v = strtoull(text, &end, 10);
-
-	if (*text == '\0' || *end != '\0' || v < lo || v > hi)
-		errx(STATUS_USAGE, "%s: '%s' is not in %" PRIu64 "..%" PRIu64, what, text, lo, hi);
-	return v;
+		"Status: 0, 1 something happened that must not, 3 a connection ended.\n",
+		QUEUE_SIZE);
 }
 
 enum {
 	OPT_PAIRS = 256,
-	OPT_QUEUE_SIZE,
 	OPT_RATE,
 	OPT_TICK,
 	OPT_REQUESTS,
 	OPT_MEMORY,
 	OPT_POPULATE,
 	OPT_REALTIME,
-	OPT_EVENT_IDX,
-	OPT_INDIRECT,
 	OPT_HELP,
 };
 
 static const struct option long_options[] = {
 	{"pairs", required_argument, NULL, OPT_PAIRS},
-	{"queue-size", required_argument, NULL, OPT_QUEUE_SIZE},
 	{"rate", required_argument, NULL, OPT_RATE},
 	{"tick", required_argument, NULL, OPT_TICK},
 	{"requests", required_argument, NULL, OPT_REQUESTS},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"populate", no_argument, NULL, OPT_POPULATE},
 	{"realtime", no_argument, NULL, OPT_REALTIME},
-	{"event-idx", no_argument, NULL, OPT_EVENT_IDX},
-	{"indirect", no_argument, NULL, OPT_INDIRECT},
 	{"help", no_argument, NULL, OPT_HELP},
+	NET_OPTIONS,
 	{0},
 };
 
 static void
 take_option(struct options *o, int opt, const char *arg)
 {
+	if (net_option(&o->net, opt, arg))
+		return;
 	switch (opt) {
 	case OPT_PAIRS:
-		o->pairs = (uint16_t)number(arg, "--pairs", 1, NET_DEV_PAIRS_MAX);
-		break;
-	case OPT_QUEUE_SIZE:
-		o->queue_size = (uint16_t)number(arg, "--queue-size", 8, 32768);
+		o->net.pairs = (uint16_t)net_option_number(arg, "--pairs", 1, NET_DEV_PAIRS_MAX);
 		break;
 	case OPT_RATE:
-		o->rate = (uint32_t)number(arg, "--rate", 10, 1000000);
+		o->rate = (uint32_t)net_option_number(arg, "--rate", 10, 1000000);
 		break;
 	case OPT_TICK:
-		o->tick_us = (uint32_t)number(arg, "--tick", 10, 100000);
+		o->tick_us = (uint32_t)net_option_number(arg, "--tick", 10, 100000);
 		break;
 	case OPT_REQUESTS:
-		o->requests_us = (uint32_t)number(arg, "--requests", 0, 1000000);
+		o->requests_us = (uint32_t)net_option_number(arg, "--requests", 0, 1000000);
 		break;
 	case OPT_MEMORY:
-		o->memory = number(arg, "--memory", 1, 1 << 20) << 20;
+		o->memory = net_option_number(arg, "--memory", 1, 1 << 20) << 20;
 		break;
 	case OPT_POPULATE:
 		o->populate = true;
 		break;
 	case OPT_REALTIME:
 		o->realtime = true;
-		break;
-	case OPT_EVENT_IDX:
-		o->features |= BIT(VIRTIO_RING_F_EVENT_IDX);
-		break;
-	case OPT_INDIRECT:
-		o->features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
 		break;
 	case OPT_HELP:
 		usage(stdout);
@@ -435,18 +410,16 @@ main(int argc, char **argv)
 			.tick_us = 100,
 			.requests_us = 1000,
 			.memory = UINT64_C(4096) << 20,
-			.pairs = 1,
-			.queue_size = 256,
-			.features = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |
-				    BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) |
-				    BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX)},
+			.net = {.pairs = 1,
+				.queue_size = QUEUE_SIZE,
+				.features = BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) |
+					    BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX),
+				.interrupts = true}},
 	};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
 		take_option(&run.opt, opt == 'h' ? OPT_HELP : opt, optarg);
-	if (run.opt.pairs > 1)
-		run.opt.features |= BIT(VIRTIO_NET_F_MQ);
 	signal(SIGPIPE, SIG_IGN);
 	run.start_ns = run_now();
 	run.epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -26,7 +26,7 @@
 
 #include <rte_common.h>
 
-#include "vfio_user/protocol.h"
+#include "net_driver/transport_vfio_user.h"
 
 #define MAP_SIZE 65536u
 /* Behind the memory, with a hole between. */
@@ -58,6 +58,12 @@ static const char *const step_name[STEPS] = {
 	"control command",
 	"write of the PCI command register",
 };
+
+static struct net_vfio_user *
+way(const struct device *dev)
+{
+	return net_vfio_user(dev->nd.transport);
+}
 
 void
 requests_open(struct device *dev)
@@ -153,7 +159,7 @@ answered(void *ctx, int ret, const void *body, size_t len, int *fds, unsigned in
 static void
 control_poll(struct device *dev)
 {
-	const bool was_broken = dev->nd.queue[2 * dev->nd.pairs].ring.broken;
+	const bool was_broken = net_dev_ctrl_queue(&dev->nd)->ring.broken;
 	const int ret = net_dev_ctrl_done(&dev->nd, dev->req.control_iova);
 
 	if (ret == 0 || was_broken)
@@ -174,7 +180,7 @@ access_send(struct device *dev, uint16_t command, uint32_t region, uint32_t off,
 		{.iov_base = (void *)(uintptr_t)data, .iov_len = len},
 	};
 
-	return vfio_user_client_request(dev->nd.client, command, iov,
+	return vfio_user_client_request(way(dev)->client, command, iov,
 		command == VFIO_USER_REGION_WRITE ? 2 : 1, NULL, 0, answered, dev);
 }
 
@@ -200,7 +206,7 @@ map_send(struct device *dev)
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&m, .iov_len = sizeof(m)};
 
 	return vfio_user_client_request(
-		dev->nd.client, VFIO_USER_DMA_MAP, &iov, 1, &dev->req.map_fd, 1, answered, dev);
+		way(dev)->client, VFIO_USER_DMA_MAP, &iov, 1, &dev->req.map_fd, 1, answered, dev);
 }
 
 static int
@@ -211,7 +217,7 @@ unmap_send(struct device *dev)
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&u, .iov_len = sizeof(u)};
 
 	return vfio_user_client_request(
-		dev->nd.client, VFIO_USER_DMA_UNMAP, &iov, 1, NULL, 0, answered, dev);
+		way(dev)->client, VFIO_USER_DMA_UNMAP, &iov, 1, NULL, 0, answered, dev);
 }
 
 static int
@@ -225,7 +231,7 @@ irq_send(struct device *dev)
 	};
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&m, .iov_len = sizeof(m)};
 
-	return vfio_user_client_request(dev->nd.client, VFIO_USER_DEVICE_SET_IRQS, &iov, 1,
+	return vfio_user_client_request(way(dev)->client, VFIO_USER_DEVICE_SET_IRQS, &iov, 1,
 		&dev->req.irq_fd, 1, answered, dev);
 }
 
@@ -236,7 +242,7 @@ step_send(struct device *dev)
 	static const uint8_t status[] = {VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
 					 VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FEATURES_OK};
 	static const uint8_t command[] = {PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0};
-	const struct net_dev_regs *c = &dev->nd.common;
+	const struct net_vfio_user_regs *c = &way(dev)->common, *config = &way(dev)->config;
 	struct requests *r = &dev->req;
 
 	r->wanted_len = 0;
@@ -244,8 +250,8 @@ step_send(struct device *dev)
 	case STEP_ID:
 		return read_send(dev, VFIO_PCI_CONFIG_REGION_INDEX, 0, id, sizeof(id));
 	case STEP_MAC:
-		return read_send(dev, dev->nd.config.bar, dev->nd.config.offset, dev->nd.mac,
-			sizeof(dev->nd.mac));
+		return read_send(
+			dev, config->bar, config->offset, dev->nd.mac, sizeof(dev->nd.mac));
 	case STEP_STATUS:
 		return read_send(
 			dev, c->bar, c->offset + VIRTIO_PCI_COMMON_STATUS, status, sizeof(status));
@@ -264,7 +270,7 @@ step_send(struct device *dev)
 		return irq_send(dev);
 	case STEP_CONTROL:
 		if (!dev->poisoned)
-			net_dev_ctrl_send(&dev->nd, r->control_iova, (r->controls & 1) != 0);
+			net_dev_ctrl_promisc(&dev->nd, r->control_iova, (r->controls & 1) != 0);
 		return 0;
 	case STEP_COMMAND:
 		return access_send(dev, VFIO_USER_REGION_WRITE, VFIO_PCI_CONFIG_REGION_INDEX,
@@ -278,7 +284,7 @@ step_send(struct device *dev)
 static void
 report_silence(struct device *dev, int64_t allowed)
 {
-	const struct vring_driver *vd = &dev->nd.queue[2 * dev->nd.pairs].ring;
+	const struct vring_driver *vd = &net_dev_ctrl_queue(&dev->nd)->ring;
 	const long long ms = allowed / NS_PER_MS;
 
 	if (dev->req.step != STEP_CONTROL)

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "net_dev.h"
+#include "net_driver/net_dev.h"
 #include "track.h"
 #include "wire.h"
 
@@ -57,10 +57,9 @@ struct options {
 	uint32_t rate; /**< frames a second, stream and direction */
 	uint32_t tick_us;
 	uint32_t requests_us; /**< between two register accesses; 0: none */
-	uint64_t features;
 	uint64_t memory;
 	bool populate, realtime;
-	uint16_t pairs, queue_size;
+	struct net_dev_params net; /**< of every device, but for its path */
 };
 
 /** A queue pair's traffic. Tokens count chains; a chain's buffer is its token modulo the size. */
@@ -98,7 +97,7 @@ struct device {
 	struct requests req;
 	struct stream *stream; /**< nd.pairs */
 	struct source source_wire, source_client, source_config;
-	struct source source_queue[2 * NET_DEV_PAIRS_MAX];
+	struct source source_queue[NET_DEV_DIRS * NET_DEV_PAIRS_MAX];
 };
 
 struct run {

@@ -33,7 +33,7 @@
 static struct net_dev_queue *
 queue_of(struct device *dev, uint16_t pair, enum frame_dir dir)
 {
-	return &dev->nd.queue[2 * pair + (dir == FRAME_TX ? 1 : 0)];
+	return net_dev_queue(&dev->nd, pair, dir == FRAME_TX ? NET_DEV_TX : NET_DEV_RX);
 }
 
 static uint64_t
@@ -418,7 +418,7 @@ sources_open(struct device *dev)
 	dev->source_client = (struct source){.type = SOURCE_CLIENT, .dev = dev};
 	dev->source_config = (struct source){.type = SOURCE_CONFIG_IRQ, .dev = dev};
 	run_watch(run, dev->wire.fd, &dev->source_wire);
-	run_watch(run, vfio_user_client_fd(dev->nd.client), &dev->source_client);
+	run_watch(run, net_dev_fd(&dev->nd), &dev->source_client);
 	run_watch(run, dev->nd.config_irq_fd, &dev->source_config);
 	for (uint16_t i = 0; i < 2 * dev->nd.pairs; i++) {
 		dev->source_queue[i] =
@@ -431,15 +431,11 @@ void
 device_open(struct device *dev)
 {
 	struct run *run = dev->run;
-	const struct net_dev_params params = {
-		.path = dev->socket,
-		.mem = &run->mem,
-		.features = run->opt.features,
-		.queue_size = run->opt.queue_size,
-		.pairs = run->opt.pairs,
-	};
+	struct net_dev_params params = run->opt.net;
 	const int64_t now = run_now();
 
+	params.path = dev->socket;
+	params.mem = &run->mem;
 	net_dev_open(&dev->nd, &params);
 	dev->tap_drops = wire_tap_drops(&dev->wire);
 	dev->stream = calloc(dev->nd.pairs, sizeof(*dev->stream));

@@ -6,7 +6,6 @@
  * as JSON. */
 
 #include <err.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <net/if.h>
 #include <sched.h>
@@ -18,7 +17,6 @@
 #include <time.h>
 
 #include <linux/if_packet.h>
-#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
 #include <rte_byteorder.h>
@@ -26,13 +24,16 @@
 #include <rte_cycles.h>
 #include <rte_ether.h>
 
-#include "net_dev.h"
+#include "net_driver/must.h"
+#include "net_driver/net_dev.h"
+#include "net_driver/options.h"
 
 #define BURST	   32u
 #define HDR_LEN	   ((uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf))
 #define BUFFER_LEN 2048u
 /* Not a power of two, or the first lines of all buffers would share a few sets of the caches. */
 #define BUFFER_STEP (BUFFER_LEN + 2 * RTE_CACHE_LINE_SIZE)
+#define QUEUE_SIZE  1024u
 #define FRAME_MIN   60u
 #define FRAME_MAX   1518u
 #define ETH_TEST    0x88b5 /* IEEE 802: local experiments; no stack answers it */
@@ -43,10 +44,10 @@ struct options {
 	const char *mode;
 	const char *wire; /* interface that frames are sent into, for mode rx */
 	double seconds, warmup;
-	uint16_t size, queue_size;
-	uint64_t features;
+	uint16_t size;
 	bool send, indirect;
 	int cpu;
+	struct net_dev_params net;
 };
 
 /* A frame of ours; the sequence number shows losses when it comes back. */
@@ -64,6 +65,7 @@ struct counts {
 
 struct perf {
 	struct options opt;
+	struct guest_mem mem;
 	struct net_dev dev;
 	uint64_t tx_base, rx_base;
 	uint64_t tx_seq, rx_seq; /* chains added; a buffer's number is that of its chain, modulo the
@@ -85,6 +87,16 @@ frame_init(struct frame *f)
 	f->eth.ether_type = rte_cpu_to_be_16(ETH_TEST);
 }
 
+static void
+publish(struct perf *p, struct net_dev_queue *q)
+{
+	const int ret = net_dev_publish(&p->dev, q);
+
+	must(ret, "kick");
+	if (ret > 0)
+		must(net_dev_process(&p->dev), "connection");
+}
+
 /* Put up to n chains of one buffer each into a queue, buffers taken in turn: the device uses them
  * in order. */
 static uint16_t
@@ -98,7 +110,7 @@ add(struct perf *p, struct net_dev_queue *q, uint64_t base, uint64_t *seq, uint3
 		bufs[i].len = len;
 		if (!in) {
 			/* What a driver writes for each packet: the header, and here a number. */
-			struct frame *f = net_dev_va(&p->dev, bufs[i].iova);
+			struct frame *f = guest_mem_va(&p->mem, bufs[i].iova);
 
 			memset(&f->hdr, 0, sizeof(f->hdr));
 			f->seq = (uint32_t)(*seq + i);
@@ -114,7 +126,7 @@ add(struct perf *p, struct net_dev_queue *q, uint64_t base, uint64_t *seq, uint3
 		vring_driver_add_burst(&q->ring, bufs, n, in, *seq);
 	}
 	*seq += n;
-	net_dev_publish(&p->dev, q);
+	publish(p, q);
 	return n;
 }
 
@@ -142,7 +154,7 @@ look_at(struct perf *p, const struct vring_used_chain *used)
 {
 	const uint64_t iova =
 		p->rx_base + (used->token & p->dev.queue[NET_DEV_RX].ring.mask) * BUFFER_STEP;
-	const struct frame *f = net_dev_va(&p->dev, iova);
+	const struct frame *f = guest_mem_va(&p->mem, iova);
 	const uint32_t seq = f->seq;
 
 	if (used->len != HDR_LEN + p->opt.size || f->eth.ether_type != rte_cpu_to_be_16(ETH_TEST)) {
@@ -252,10 +264,10 @@ buffers_create(struct perf *p)
 	const uint16_t n_tx = p->dev.queue[NET_DEV_TX].ring.size,
 		       n_rx = p->dev.queue[NET_DEV_RX].ring.size;
 
-	p->tx_base = net_dev_alloc(&p->dev, (uint64_t)n_tx * BUFFER_STEP);
-	p->rx_base = net_dev_alloc(&p->dev, (uint64_t)n_rx * BUFFER_STEP);
+	p->tx_base = guest_mem_alloc(&p->mem, (uint64_t)n_tx * BUFFER_STEP);
+	p->rx_base = guest_mem_alloc(&p->mem, (uint64_t)n_rx * BUFFER_STEP);
 	for (uint16_t i = 0; i < n_tx; i++)
-		frame_init(net_dev_va(&p->dev, p->tx_base + (uint64_t)i * BUFFER_STEP));
+		frame_init(guest_mem_va(&p->mem, p->tx_base + (uint64_t)i * BUFFER_STEP));
 	while (add(p, &p->dev.queue[NET_DEV_RX], p->rx_base, &p->rx_seq, BUFFER_LEN, true) > 0)
 		;
 }
@@ -309,25 +321,11 @@ usage(FILE *to)
 		"  --size N          bytes of a frame without its checksum, %u..%u (64)\n"
 		"  --time SECONDS    measured (1)\n"
 		"  --warmup SECONDS  before that (0.2)\n"
-		"  --queue-size N    entries of a ring, a power of two (1024)\n"
 		"  --cpu N           run on this CPU\n"
 		"  --wire IFNAME     also send frames into this interface, for --mode rx on a TAP\n"
-		"  --event-idx       negotiate VIRTIO_RING_F_EVENT_IDX\n"
-		"  --indirect        negotiate VIRTIO_RING_F_INDIRECT_DESC, and send with indirect "
-		"descriptors\n"
-		"  --offloads        negotiate checksum offloads, so that headers are looked at\n",
-		FRAME_MIN, FRAME_MAX);
-}
-
-static double
-number(const char *text, const char *what, double lo, double hi)
-{
-	char *end;
-	const double v = strtod(text, &end);
-
-	if (*text == '\0' || *end != '\0' || !(v >= lo && v <= hi))
-		errx(2, "%s: '%s' is not in %g..%g", what, text, lo, hi);
-	return v;
+		"  --offloads        negotiate checksum offloads, so that headers are looked at\n"
+		"\n" NET_OPTIONS_USAGE,
+		FRAME_MIN, FRAME_MAX, QUEUE_SIZE);
 }
 
 enum {
@@ -335,11 +333,8 @@ enum {
 	OPT_SIZE,
 	OPT_TIME,
 	OPT_WARMUP,
-	OPT_QUEUE_SIZE,
 	OPT_CPU,
 	OPT_WIRE,
-	OPT_EVENT_IDX,
-	OPT_INDIRECT,
 	OPT_OFFLOADS,
 	OPT_HELP,
 };
@@ -349,60 +344,50 @@ static const struct option long_options[] = {
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"time", required_argument, NULL, OPT_TIME},
 	{"warmup", required_argument, NULL, OPT_WARMUP},
-	{"queue-size", required_argument, NULL, OPT_QUEUE_SIZE},
 	{"cpu", required_argument, NULL, OPT_CPU},
 	{"wire", required_argument, NULL, OPT_WIRE},
-	{"event-idx", no_argument, NULL, OPT_EVENT_IDX},
-	{"indirect", no_argument, NULL, OPT_INDIRECT},
 	{"offloads", no_argument, NULL, OPT_OFFLOADS},
 	{"help", no_argument, NULL, OPT_HELP},
+	NET_OPTIONS,
 	{0},
 };
 
 static void
 take_option(struct options *o, int opt, const char *arg)
 {
+	if (net_option(&o->net, opt, arg))
+		return;
 	switch (opt) {
 	case OPT_MODE:
 		if (strcmp(arg, "tx") != 0 && strcmp(arg, "rx") != 0 && strcmp(arg, "loop") != 0)
-			errx(2, "--mode: '%s' is not one of tx, rx, loop", arg);
+			errx(NET_OPTION_STATUS, "--mode: '%s' is not one of tx, rx, loop", arg);
 		o->mode = arg;
 		o->send = strcmp(arg, "rx") != 0;
 		break;
 	case OPT_SIZE:
-		o->size = (uint16_t)number(arg, "--size", FRAME_MIN, FRAME_MAX);
+		o->size = (uint16_t)net_option_number(arg, "--size", FRAME_MIN, FRAME_MAX);
 		break;
 	case OPT_TIME:
-		o->seconds = number(arg, "--time", 0.001, 3600);
+		o->seconds = net_option_real(arg, "--time", 0.001, 3600);
 		break;
 	case OPT_WARMUP:
-		o->warmup = number(arg, "--warmup", 0, 3600);
-		break;
-	case OPT_QUEUE_SIZE:
-		o->queue_size = (uint16_t)number(arg, "--queue-size", 1, 32768);
+		o->warmup = net_option_real(arg, "--warmup", 0, 3600);
 		break;
 	case OPT_CPU:
-		o->cpu = (int)number(arg, "--cpu", 0, CPU_SETSIZE - 1);
+		o->cpu = (int)net_option_number(arg, "--cpu", 0, CPU_SETSIZE - 1);
 		break;
 	case OPT_WIRE:
 		o->wire = arg;
 		break;
-	case OPT_EVENT_IDX:
-		o->features |= BIT(VIRTIO_RING_F_EVENT_IDX);
-		break;
-	case OPT_INDIRECT:
-		o->features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
-		o->indirect = true;
-		break;
 	case OPT_OFFLOADS:
-		o->features |= BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM);
+		o->net.features |= BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM);
 		break;
 	case OPT_HELP:
 		usage(stdout);
 		exit(EXIT_SUCCESS);
 	default:
 		usage(stderr);
-		exit(2);
+		exit(NET_OPTION_STATUS);
 	}
 }
 
@@ -417,6 +402,20 @@ pin(int cpu)
 		err(EXIT_FAILURE, "CPU %d", cpu);
 }
 
+static void
+device_open(struct perf *p, const char *path)
+{
+	struct net_dev_params *net = &p->opt.net;
+
+	p->opt.indirect = (net->features & BIT(VIRTIO_RING_F_INDIRECT_DESC)) != 0;
+	guest_mem_create(&p->mem,
+		net_dev_memory(net) + (uint64_t)NET_DEV_DIRS * net->queue_size * BUFFER_STEP, true);
+	net->path = path;
+	net->mem = &p->mem;
+	net_dev_open(&p->dev, net);
+	buffers_create(p);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -426,9 +425,8 @@ main(int argc, char **argv)
 			.seconds = 1,
 			.warmup = 0.2,
 			.size = 64,
-			.queue_size = 1024,
 			.cpu = -1,
-			.features = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM)},
+			.net = {.queue_size = QUEUE_SIZE, .pairs = 1}},
 		.wire_fd = -1,
 	};
 	double seconds, waited;
@@ -438,13 +436,11 @@ main(int argc, char **argv)
 		take_option(&p.opt, opt == 'h' ? OPT_HELP : opt, optarg);
 	if (optind + 1 != argc) {
 		usage(stderr);
-		return 2;
+		return NET_OPTION_STATUS;
 	}
 	if (p.opt.cpu >= 0)
 		pin(p.opt.cpu);
-	net_dev_open(&p.dev, argv[optind], p.opt.features, p.opt.queue_size,
-		2ull * p.opt.queue_size * BUFFER_STEP);
-	buffers_create(&p);
+	device_open(&p, argv[optind]);
 	if (p.opt.wire != NULL)
 		wire_open(&p);
 	run(&p, p.opt.warmup);
@@ -452,6 +448,7 @@ main(int argc, char **argv)
 	seconds = run(&p, p.opt.seconds);
 	waited = waited_ms() - waited;
 	net_dev_close(&p.dev);
+	guest_mem_destroy(&p.mem);
 	print_result(&p, seconds, waited);
 	return EXIT_SUCCESS;
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/* Options that programs with a driver share. */
+
+#include "options.h"
+
+#include <err.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define QUEUE_SIZE_MIN 8 /* twice the longest chain that the programs make */
+#define QUEUE_SIZE_MAX 32768
+
+uint64_t
+net_option_number(const char *text, const char *what, uint64_t lo, uint64_t hi)
+{
+	char *end;
+	const unsigned long long v = strtoull(text, &end, 10);
+
+	if (*text == '\0' || *end != '\0' || v < lo || v > hi)
+		errx(NET_OPTION_STATUS, "%s: '%s' is not in %" PRIu64 "..%" PRIu64, what, text, lo,
+			hi);
+	return v;
+}
+
+double
+net_option_real(const char *text, const char *what, double lo, double hi)
+{
+	char *end;
+	const double v = strtod(text, &end);
+
+	if (*text == '\0' || *end != '\0' || !(v >= lo && v <= hi))
+		errx(NET_OPTION_STATUS, "%s: '%s' is not in %g..%g", what, text, lo, hi);
+	return v;
+}
+
+bool
+net_option(struct net_dev_params *params, int opt, const char *arg)
+{
+	switch (opt) {
+	case NET_OPTION_QUEUE_SIZE:
+		params->queue_size = (uint16_t)net_option_number(
+			arg, "--queue-size", QUEUE_SIZE_MIN, QUEUE_SIZE_MAX);
+		return true;
+	case NET_OPTION_EVENT_IDX:
+		params->features |= UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX;
+		return true;
+	case NET_OPTION_INDIRECT:
+		params->features |= UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC;
+		return true;
+	}
+	return false;
+}

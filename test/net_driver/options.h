@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+#ifndef NET_DRIVER_OPTIONS_H
+#define NET_DRIVER_OPTIONS_H
+
+/**
+ * @file
+ * The part of a command line that says how a device is to be driven; the same for every program
+ * with a driver, which puts NET_OPTIONS into its getopt_long() table, NET_OPTIONS_USAGE into its
+ * help, and gives options to net_option() first.
+ */
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net_dev.h"
+
+/** Status of a program that cannot use its command line. */
+#define NET_OPTION_STATUS 2
+
+/** Options of the programs' own have values from 256 up to these. */
+enum {
+	NET_OPTION_QUEUE_SIZE = 4096,
+	NET_OPTION_EVENT_IDX,
+	NET_OPTION_INDIRECT,
+};
+
+/* clang-format off */
+#define NET_OPTIONS \
+	{"queue-size", required_argument, NULL, NET_OPTION_QUEUE_SIZE}, \
+	{"event-idx", no_argument, NULL, NET_OPTION_EVENT_IDX}, \
+	{"indirect", no_argument, NULL, NET_OPTION_INDIRECT}
+
+/** Its one argument: the queue size that the program has by itself. */
+#define NET_OPTIONS_USAGE \
+	"How devices are driven:\n" \
+	"\n" \
+	"  --queue-size N    entries of a ring, a power of two (%u)\n" \
+	"  --event-idx       negotiate VIRTIO_RING_F_EVENT_IDX\n" \
+	"  --indirect        negotiate VIRTIO_RING_F_INDIRECT_DESC, and send with indirect descriptors\n"
+/* clang-format on */
+
+/** Take an option into params, if it is one of these. @return it is */
+bool net_option(struct net_dev_params *params, int opt, const char *arg);
+
+/** A number within limits; anything else ends the program with a message. */
+uint64_t net_option_number(const char *text, const char *what, uint64_t lo, uint64_t hi);
+double net_option_real(const char *text, const char *what, double lo, double hi);
+
+#endif /* NET_DRIVER_OPTIONS_H */
