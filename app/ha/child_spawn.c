@@ -138,7 +138,6 @@ run(const struct child_spawn *spawn, const struct image *im, pid_t keeper)
 	if (getppid() != keeper)
 		_exit(EXIT_CANNOT_RUN);
 	setpgid(0, 0);
-	setpriority(PRIO_PROCESS, 0, spawn->nice);
 	no_core_means_none();
 	close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	fcntl(spawn->socket_fd, F_SETFD, 0);
@@ -166,8 +165,16 @@ fork_and_run(const struct child_spawn *spawn, const struct image *im, pid_t *pid
 	*pid = fork();
 	if (*pid == 0)
 		run(spawn, im, keeper);
-	if (*pid < 0)
+	if (*pid < 0) {
 		ret = -errno;
+	} else {
+		/*
+		 * Here, not there: what the keeper says of its priority later must not come first.
+		 * The group is made on both sides, since either may be.
+		 */
+		(void)setpgid(*pid, *pid);
+		(void)setpriority(PRIO_PGRP, (id_t)*pid, spawn->nice);
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return ret;
 }

@@ -188,6 +188,7 @@ handover_ready(struct keeper *k, struct proc *p)
 	memcpy(k->status.to, child_hello(p->ch)->version, sizeof(k->status.to));
 	proc_migrate(h->old, true);
 	proc_migrate(p, true);
+	proc_hurry(p);
 	proc_send(p, HA_ACTIVATE, 0);
 	h->device = 0;
 	forward(k);

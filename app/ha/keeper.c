@@ -29,6 +29,8 @@
  * not come first. Its watching threads inherit it, emu processes do not.
  */
 #define KEEPER_NICE (-10)
+/* Of a process that is not needed yet, above (that is: behind) the active one's. */
+#define SLOW_NICE 10
 /* A shell's way to tell of a signal. */
 #define EXIT_SIGNAL 128
 
@@ -101,6 +103,7 @@ on_ready(struct child *ch)
 	struct keeper *k = p->k;
 
 	event_del(p->deadline);
+	p->ready_ns = clock_ns();
 	klog_info("%s process %d is up: %s", child_name(ch), (int)child_pid(ch),
 		child_hello(ch)->version);
 	if (k->stop != STOP_NOT)
@@ -375,6 +378,21 @@ fault_for(struct keeper *k, enum proc_role role)
 	return fault[i];
 }
 
+void
+proc_hurry(struct proc *p)
+{
+	if (!p->slow)
+		return;
+	/*
+	 * It leads a group of its own, all threads of which are meant. One that is being made at
+	 * this moment could be left out: as long as the process starts, this is not the last time.
+	 */
+	p->slow = !child_is_ready(p->ch);
+	if (setpriority(PRIO_PGRP, (id_t)child_pid(p->ch), p->k->nice) < 0 && errno != ESRCH)
+		klog_err("%s process %d keeps a low priority: %s", child_name(p->ch),
+			(int)child_pid(p->ch), strerror(errno));
+}
+
 bool
 proc_starting(const struct keeper *k)
 {
@@ -389,11 +407,13 @@ proc_starting(const struct keeper *k)
 struct proc *
 proc_start(struct keeper *k, enum proc_role role, const char *name)
 {
+	/* A converter's result is waited for; so is whoever starts when nobody is there. */
+	const bool slow = k->may_raise && k->active != NULL && role != PROC_CONVERTER;
 	struct child_params params = {.base = k->base,
 		.argv = k->opts->argv,
 		.ops = &child_ops,
 		.name = name,
-		.nice = k->nice,
+		.nice = k->nice + (slow ? SLOW_NICE : 0),
 		.role = role == PROC_CONVERTER ? HA_ROLE_CONVERT : HA_ROLE_EMU,
 		.fault = fault_for(k, role)};
 	struct proc *p = calloc(1, sizeof(*p));
@@ -403,6 +423,8 @@ proc_start(struct keeper *k, enum proc_role role, const char *name)
 		goto failed;
 	p->k = k;
 	p->role = role;
+	p->slow = slow;
+	p->started_ns = clock_ns();
 	p->stuck = HA_NO_THREAD;
 	watchdog_init(&p->watchdog, k->opts->watchdog_ms, &watchdog_proc);
 	p->deadline = evtimer_new(k->base, on_deadline, p);
@@ -499,6 +521,13 @@ keeper_events(struct keeper *k)
 	return manager_watchdog(k);
 }
 
+/* Before its processes in any case; also, it shows whether it may raise theirs. */
+static int
+keeper_nice(int now)
+{
+	return now > KEEPER_NICE ? KEEPER_NICE : now - 1;
+}
+
 static int
 keeper_init(struct keeper *k)
 {
@@ -508,7 +537,8 @@ keeper_init(struct keeper *k)
 	k->status.last = 1;
 	signal(SIGPIPE, SIG_IGN);
 	k->nice = getpriority(PRIO_PROCESS, 0);
-	if (k->nice > KEEPER_NICE && setpriority(PRIO_PROCESS, 0, KEEPER_NICE) < 0)
+	k->may_raise = setpriority(PRIO_PROCESS, 0, keeper_nice(k->nice)) == 0;
+	if (!k->may_raise)
 		klog_debug("no higher priority: %s", strerror(errno));
 	k->base = event_base_new();
 	if (k->base == NULL)

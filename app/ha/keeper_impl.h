@@ -53,7 +53,10 @@ struct proc {
 	unsigned int stuck; /* thread that the watchdog found, or HA_NO_THREAD */
 	const char *why;    /* the keeper killed it, or NULL */
 	uint64_t since_ns;  /* it is the active process; 0: it never was */
-	bool broken;	    /* it does not keep to the protocol: not listened to any more */
+	uint64_t started_ns;
+	uint64_t ready_ns; /* it has said HELLO */
+	bool slow;	   /* it has a lower priority than the active process */
+	bool broken;	   /* it does not keep to the protocol: not listened to any more */
 	bool told_to_exit;
 };
 
@@ -94,7 +97,11 @@ struct crash_report {
 	uint64_t killed_ns; /* by the keeper: then the time to detect it is known */
 	uint64_t took_ns;
 	unsigned int devices;
+	/* Nobody was up: until its HELLO, of that EAL and packet buffers, until all was adopted. */
 	bool cold;
+	uint64_t start_ns, adoption_ns;
+	uint64_t head_start_ns; /* it was a standby on its way up: so long before */
+	uint32_t eal_us, pools_us;
 };
 
 enum stop_state {
@@ -126,7 +133,8 @@ struct keeper {
 	unsigned int closing_left; /* devices that were not closed when it was last looked */
 	bool parked;		   /* leave sockets and devices to the service manager */
 	int exit_status;
-	int nice; /* as the keeper was started: emu processes' */
+	int nice;	/* as the keeper was started: emu processes' */
+	bool may_raise; /* priorities, so that what is not needed yet can have a lower one */
 	struct event *sigterm, *sigint, *sighup;
 	struct event *watchdog, *manager; /* looks at processes; tells the service manager */
 	struct event *standby_due, *backoff_due, *adopt_due, *retry_due, *stop_due;
@@ -142,6 +150,8 @@ struct keeper {
 bool proc_starting(const struct keeper *k);
 /* Start one. @return NULL: it cannot be started, said in the log */
 struct proc *proc_start(struct keeper *k, enum proc_role role, const char *name);
+/* It is needed now: the active process's priority, for all of its threads. */
+void proc_hurry(struct proc *p);
 /* Kill it; its devices come back with proc_fenced. The reason is for the log; NULL: not a fault. */
 void proc_kill(struct proc *p, const char *why);
 int proc_send(struct proc *p, unsigned int type, uint32_t device);

@@ -10,6 +10,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,29 +224,64 @@ parts_take(struct kept_device *d, struct parts *p)
 	if (d->stored_conn)
 		kept_store_taken(d, HA_FD_CONN, 0);
 	for (unsigned int i = 0; i < d->stored_request; i++) {
+		if (d->alias[i] != 0)
+			continue;
 		kept_store_taken(d, HA_FD_REQUEST, i);
 		kept_fds_put(&p->fds[HA_FD_REQUEST], i, -1);
 	}
 	d->stored = true;
 }
 
+/* The service manager has kept an equal of it, for which the device has a use of its own. */
+static int
+alias_take(struct kept_device *d, const struct parts *p, const struct kept_sockets *s,
+	const struct register_aliases *a, unsigned int at)
+{
+	unsigned int kind, index;
+	int fd;
+
+	if (!kept_request_resolve(a, d->mailbox->seq, at, &kind, &index))
+		return -1;
+	fd = kind == HA_FD_REQUEST ? s->request[index] : kept_fds_get(&p->fds[kind], index);
+	fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0)
+		d->alias[at] = a->alias[at];
+	return fd;
+}
+
 /* Descriptors of the request that stands; without one of them the front ends the connection. */
 static void
-request_take(struct kept_device *d, const struct parts *p, struct kept_sockets *s)
+request_take(const struct taking *t, struct kept_device *d, const struct parts *p,
+	struct kept_sockets *s)
 {
 	const bool stands = atomic_load(&d->mailbox->state) == MAILBOX_REQUEST;
 	const unsigned int n = stands ? d->mailbox->nfds : 0;
+	struct register_aliases a = {0};
 
+	register_aliases(t->former, d->slot, &a);
 	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
 		s->request[i] = -1;
 	while (d->stored_request < n) {
-		const int fd = kept_fds_get(&p->fds[HA_FD_REQUEST], d->stored_request);
+		const unsigned int at = d->stored_request;
+		int fd = kept_fds_get(&p->fds[HA_FD_REQUEST], at);
 
+		if (fd < 0)
+			fd = alias_take(d, p, s, &a, at);
 		if (fd < 0)
 			break;
 		s->request[d->stored_request++] = fd;
 	}
 	d->stored_seq = d->mailbox->seq;
+}
+
+/* It has come to nothing: what is not among the parts. */
+static void
+request_put_back(struct kept_device *d, const struct kept_sockets *s)
+{
+	for (unsigned int i = 0; i < d->stored_request; i++)
+		if (d->alias[i] != 0)
+			close(s->request[i]);
+	d->stored_request = 0;
 }
 
 /* Doorbells without an eventfd are the next owner's to hear, once there is one. */
@@ -282,9 +318,9 @@ device_take(struct taking *t, struct kept_device *d, const struct register_state
 	s.conn_fd = kept_fds_get(&p->fds[HA_FD_CONN], 0);
 	/* Its client has gone while nobody was there, or with the keeper in the middle of that. */
 	d->gone = state->gone != 0 || (state->connected != 0 && s.conn_fd < 0);
-	request_take(d, p, &s);
+	request_take(t, d, p, &s);
 	if (d->transport->open(d, &s) < 0) {
-		d->stored_request = 0;
+		request_put_back(d, &s);
 		return kept_kind_name(HA_FD_LISTEN);
 	}
 	parts_take(d, p);

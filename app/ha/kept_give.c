@@ -6,10 +6,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <linux/kcmp.h>
 
 #include "child.h"
 #include "kept_impl.h"
@@ -20,71 +16,15 @@ mailbox_state(const struct kept_device *d)
 	return atomic_load_explicit(&d->mailbox->state, memory_order_acquire);
 }
 
-/*
- * Descriptors of the request, by position: those that are there, up to the first that is not.
- */
-static unsigned int
-request_fds(const struct kept_device *d)
-{
-	const int *fds = d->transport->request_fds(d);
-	unsigned int n = 0;
-
-	while (n < MAILBOX_FDS_MAX && fds[n] >= 0)
-		n++;
-	return n;
-}
-
-static void
-request_forget(struct kept_device *d)
-{
-	while (d->stored_request > 0)
-		kept_store_drop(d, HA_FD_REQUEST, --d->stored_request);
-}
-
-/* From the same open(). Where the kernel does not say, they may be. */
-static bool
-same_file(int a, int b)
-{
-	const pid_t self = getpid();
-
-	return syscall(SYS_kcmp, self, self, KCMP_FILE, a, b) <= 0;
-}
-
-void
-kept_request_passed_on(struct kept_device *d, int fd)
-{
-	const int *fds = d->transport->request_fds(d);
-
-	for (unsigned int i = 0; i < d->stored_request; i++)
-		if (fds[i] >= 0 && same_file(fd, fds[i])) {
-			request_forget(d);
-			return;
-		}
-}
-
-/* Told again, it is stored already; one that ended without a reply may have left its own. */
-static void
-request_store(struct kept_device *d)
-{
-	const int *fds = d->transport->request_fds(d);
-	const unsigned int n = request_fds(d);
-
-	if (d->stored_seq != d->mailbox->seq)
-		request_forget(d);
-	d->stored_seq = d->mailbox->seq;
-	for (; d->stored_request < n; d->stored_request++)
-		kept_store_fd(d, HA_FD_REQUEST, d->stored_request, fds[d->stored_request], false);
-}
-
 void
 kept_tell_request(struct kept_device *d)
 {
-	request_store(d);
+	kept_request_store(d);
 	if (d->owner == NULL)
 		return;
 	d->told = true;
 	d->told_seq = d->mailbox->seq;
-	kept_tell(d, HA_REQUEST, 0, d->transport->request_fds(d), request_fds(d));
+	kept_tell(d, HA_REQUEST, 0, d->transport->request_fds(d), kept_request_fds(d));
 }
 
 void
@@ -92,7 +32,7 @@ kept_send_reply(struct kept_device *d)
 {
 	if (mailbox_state(d) != MAILBOX_REPLY)
 		return;
-	request_forget(d);
+	kept_request_forget(d);
 	d->told = false;
 	/* May bring the next request, from within. */
 	d->transport->reply(d);

@@ -12,7 +12,8 @@
  * kept.c: the devices, their making and end; kept_msg.c: messages from the process that has one;
  * kept_give.c: changes of that process; kept_block.c: state blocks and their mailbox; kept_fds.c:
  * descriptors by kind and index; kept_front.c: the host-facing socket; kept_store.c: what the
- * service manager holds for a next keeper; kept_adopt.c: going on from that.
+ * service manager holds for a next keeper, kept_request.c: of the request that stands;
+ * kept_adopt.c: going on from that.
  */
 
 #include <sys/queue.h>
@@ -71,8 +72,9 @@ struct kept_device {
 	bool stored_conn;	     /**< the connection */
 	unsigned int stored_request; /**< so many descriptors of the request stored_seq */
 	uint64_t stored_seq;
-	unsigned int n_stored;	 /**< its part of kept.n_stored */
-	unsigned int name_bytes; /**< its part of kept.name_bytes */
+	uint16_t alias[MAILBOX_FDS_MAX]; /**< of them: not 0: stored under this name instead */
+	unsigned int n_stored;		 /**< its part of kept.n_stored */
+	unsigned int name_bytes;	 /**< its part of kept.name_bytes */
 
 	/* closing */
 	struct closer_note closed;
@@ -135,13 +137,31 @@ int kept_block_convert(struct kept_device *d, int fd);
 /* kept_give.c */
 /** A request stands: tell the owner. */
 void kept_tell_request(struct kept_device *d);
-/**
- * A descriptor is about to be kept for good. Did it come with the request that stands, then the
- * service manager gives up the request's: it keeps nothing twice.
- */
-void kept_request_passed_on(struct kept_device *d, int fd);
 /** The mailbox may hold a reply: send it, and forget the request's descriptors. */
 void kept_send_reply(struct kept_device *d);
+
+/* kept_request.c */
+/** Descriptors of the request, by position: those that are there, up to the first that is not. */
+unsigned int kept_request_fds(const struct kept_device *d);
+/** The request that stands is the service manager's to keep, or not any more. */
+void kept_request_store(struct kept_device *d);
+void kept_request_forget(struct kept_device *d);
+/**
+ * A kept descriptor changes (fd; -1: it goes). If the request brought it as well, or leans on what
+ * was there: between the two calls the service manager is told of the change. Zero-initialised, for
+ * one change or many that go.
+ */
+struct request_change {
+	uint32_t orphans; /**< positions whose alias has ended */
+	uint32_t moved;	  /**< positions that are known by the kept one's name from now on */
+};
+void kept_request_before(struct kept_device *d, struct request_change *c, unsigned int kind,
+	unsigned int index, int fd);
+void kept_request_after(struct kept_device *d, const struct request_change *c, unsigned int kind,
+	unsigned int index);
+/** Where a former keeper has said that the descriptor is. @return false: nowhere */
+bool kept_request_resolve(const struct register_aliases *a, uint64_t seq, unsigned int position,
+	unsigned int *kind, unsigned int *index);
 
 /* kept_front.c */
 /** Descriptors of a socket that a former keeper has left; -1: none. */

@@ -144,11 +144,11 @@ static int
 slot_put(struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd)
 {
 	const int old = kept_fds_put(&d->fds[kind], index, fd);
+	struct request_change c = {0};
 
-	/* Memory is opened again for the service manager (kept_store.c). */
-	if (kind != HA_FD_DMA)
-		kept_request_passed_on(d, fd);
+	kept_request_before(d, &c, kind, index, fd);
 	kept_store_fd(d, kind, index, fd, old >= 0);
+	kept_request_after(d, &c, kind, index);
 	return old;
 }
 
@@ -156,11 +156,14 @@ static void
 slot_drop(struct kept_device *d, enum ha_fd_kind kind, unsigned int index)
 {
 	int old = kept_fds_put(&d->fds[kind], index, -1);
+	struct request_change c = {0};
 
 	if (old < 0)
 		return;
+	kept_request_before(d, &c, kind, index, -1);
 	kept_store_update(d);
 	kept_store_drop(d, kind, index);
+	kept_request_after(d, &c, kind, index);
 	closer_close(d->kept->closer, &old, 1);
 }
 
@@ -217,19 +220,21 @@ static void
 drop_some(struct kept_device *d, unsigned int kind, unsigned int from, unsigned int to)
 {
 	unsigned int index[DROP_CHUNK], n = 0;
+	struct request_change c = {0};
 	int fd[DROP_CHUNK];
 
 	for (unsigned int i = from; i < to; i++) {
 		fd[n] = kept_fds_put(&d->fds[kind], i, -1);
 		index[n] = i;
 		if (fd[n] >= 0)
-			n++;
+			kept_request_before(d, &c, kind, index[n++], -1);
 	}
 	if (n == 0)
 		return;
 	kept_store_update(d);
 	for (unsigned int i = 0; i < n; i++)
 		kept_store_drop(d, kind, index[i]);
+	kept_request_after(d, &c, kind, from);
 	closer_close(d->kept->closer, fd, n);
 }
 

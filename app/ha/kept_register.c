@@ -45,11 +45,18 @@ struct variable {
 	uint64_t checksum;
 };
 
+/* Stands once: what was being written when the keeper died is as good as lost. */
+struct aliases {
+	struct register_aliases a;
+	uint32_t checksum;
+};
+
 struct entry {
 	_Atomic uint32_t mark;
 	uint32_t reserved;
 	struct identity id;
 	struct variable var[2];
+	struct aliases aliases; /* 0 where a keeper has written that did not know of them */
 } __attribute__((aligned(64)));
 
 struct layout {
@@ -62,6 +69,9 @@ _Static_assert(sizeof(struct entry) == 512, "layout of the register");
 _Static_assert(offsetof(struct identity, checksum) == sizeof(struct ha_open) + 12, "no padding");
 _Static_assert(
 	offsetof(struct variable, checksum) == sizeof(struct register_state) + 8, "no padding");
+
+_Static_assert(offsetof(struct aliases, checksum) == sizeof(struct register_aliases), "no padding");
+_Static_assert(offsetof(struct entry, aliases) == 472, "where version 1 had nothing");
 
 struct kept_register {
 	int fd;
@@ -262,6 +272,7 @@ register_put(struct kept_register *reg, unsigned int slot, uint32_t handle,
 	id.checksum = CHECKSUM(&id);
 	e->id = id;
 	memset(e->var, 0, sizeof(e->var));
+	memset(&e->aliases, 0, sizeof(e->aliases));
 	variable_write(&e->var[0], 1, state);
 	atomic_store_explicit(&e->mark, REGISTER_MARK, memory_order_release);
 }
@@ -270,6 +281,26 @@ void
 register_clear(struct kept_register *reg, unsigned int slot)
 {
 	atomic_store_explicit(&reg->mem->entry[slot].mark, 0, memory_order_release);
+}
+
+void
+register_alias(struct kept_register *reg, unsigned int slot, const struct register_aliases *aliases)
+{
+	struct aliases a = {.a = *aliases};
+
+	a.checksum = (uint32_t)CHECKSUM(&a);
+	reg->mem->entry[slot].aliases = a;
+}
+
+void
+register_aliases(
+	const struct kept_register *reg, unsigned int slot, struct register_aliases *aliases)
+{
+	const struct aliases a = reg->mem->entry[slot].aliases;
+
+	*aliases = (struct register_aliases){0};
+	if (a.checksum == (uint32_t)CHECKSUM(&a))
+		*aliases = a.a;
 }
 
 static bool

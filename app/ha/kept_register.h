@@ -26,6 +26,9 @@
  */
 #define REGISTER_SLOTS 1100u
 
+/** Descriptors of one request. */
+#define REGISTER_ALIASES 16u
+
 struct kept_register;
 
 /** What changes while a device is kept. */
@@ -37,6 +40,12 @@ struct register_state {
 	struct ha_notify notify;
 	uint32_t stored[HA_FD_KINDS]; /**< descriptors that are stored, at least, by kind */
 	uint32_t reserved2;
+};
+
+/** Where descriptors of the request seq are kept that are not kept under its own name. */
+struct register_aliases {
+	uint32_t seq;			  /**< its lower half */
+	uint16_t alias[REGISTER_ALIASES]; /**< kept_request.c's; 0: none */
 };
 
 /** @return 0; -errno */
@@ -59,5 +68,11 @@ void register_clear(struct kept_register *reg, unsigned int slot);
 /** @return 1: a device; 0: none; -EBADMSG: damaged */
 int register_get(const struct kept_register *reg, unsigned int slot, uint32_t *handle,
 	struct ha_open *open, struct register_state *state);
+/** For a device that has been put. */
+void register_alias(
+	struct kept_register *reg, unsigned int slot, const struct register_aliases *aliases);
+/** All 0 if there are none, or they were being written. */
+void register_aliases(
+	const struct kept_register *reg, unsigned int slot, struct register_aliases *aliases);
 
 #endif /* APP_HA_KEPT_REGISTER_H */

@@ -180,7 +180,7 @@ opened_again(enum ha_fd_kind kind, int fd)
 {
 	char path[32];
 
-	if (kind != HA_FD_DMA || fcntl(fd, F_GET_SEALS) < 0)
+	if ((kind != HA_FD_DMA && kind != HA_FD_REQUEST) || fcntl(fd, F_GET_SEALS) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return open(path, (fcntl(fd, F_GETFL) & O_ACCMODE) | O_CLOEXEC);
@@ -302,7 +302,8 @@ kept_store_forget(struct kept_device *d)
 	if (d->stored_conn)
 		forget(d, HA_FD_CONN, 0);
 	while (d->stored_request > 0)
-		forget(d, HA_FD_REQUEST, --d->stored_request);
+		if (d->alias[--d->stored_request] == 0)
+			forget(d, HA_FD_REQUEST, d->stored_request);
 	for (unsigned int kind = HA_FD_KICK; kind < HA_FD_KINDS; kind++)
 		for (unsigned int i = 0, left = d->fds[kind].n; left > 0; i++)
 			if (d->fds[kind].fd[i] >= 0) {

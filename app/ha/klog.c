@@ -4,10 +4,12 @@
 
 /* The keeper's log lines on stderr. */
 
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "klog.h"
@@ -21,6 +23,31 @@ void
 klog_set_level(enum klog_level level)
 {
 	klog_threshold = level;
+}
+
+int
+klog_set_level_named(const char *name)
+{
+	static const struct {
+		const char *name, *number;
+		enum klog_level level;
+	} levels[] = {
+		{"emergency", "1", KLOG_ERR},
+		{"alert", "2", KLOG_ERR},
+		{"critical", "3", KLOG_ERR},
+		{"error", "4", KLOG_ERR},
+		{"warning", "5", KLOG_ERR},
+		{"notice", "6", KLOG_INFO},
+		{"info", "7", KLOG_INFO},
+		{"debug", "8", KLOG_DEBUG},
+	};
+
+	for (unsigned int i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (strcmp(levels[i].name, name) == 0 || strcmp(levels[i].number, name) == 0) {
+			klog_threshold = levels[i].level;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 void

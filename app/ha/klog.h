@@ -18,6 +18,8 @@ enum klog_level {
 };
 
 void klog_set_level(enum klog_level level);
+/** By EAL's name or number for it, of which there are more than here. @return 0; -EINVAL */
+int klog_set_level_named(const char *name);
 
 void klog_write(enum klog_level level, const char *file, int line, const char *func,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));

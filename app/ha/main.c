@@ -39,6 +39,10 @@ usage(const char *self)
 	       "(FileDescriptorStoreMax=)\n"
 	       "                      though it does not say so: systemd before 254\n"
 	       "\n"
+	       "and of EAL's:\n"
+	       "\n"
+	       "  --log-level keeper:LEVEL  its own log lines: error, info (default) or debug\n"
+	       "\n"
 	       "SIGTERM, SIGINT: stop; a second one: at once.\n"
 	       "See dpdk-virtnet(8).\n",
 		self, KEEPER_WATCHDOG_MS);
@@ -74,6 +78,8 @@ main(int argc, char **argv)
 				       : strerror(-ret));
 		return EXIT_FAILURE;
 	}
+	if (opts.log_level != NULL && klog_set_level_named(opts.log_level) < 0)
+		klog_err("--log-level: %s is no level", opts.log_level);
 	sd_init();
 	if (opts.fdstore)
 		sd_assume_keeps();

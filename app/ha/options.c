@@ -16,6 +16,8 @@
 
 #define EMU_PROGRAM	   "dpdk-virtnet"
 #define EMU_PROGRAM_OPTION "--emu-program"
+#define LOG_LEVEL_OPTION   "--log-level"
+#define LOG_TYPE	   "keeper:"
 
 /* An hour: longer than any loop that ends. */
 #define WATCHDOG_MAX_MS 3600000u
@@ -143,6 +145,31 @@ split_find(int argc, char *const *argv)
 	return argc;
 }
 
+/*
+ * --log-level=keeper:LEVEL, or in two words: the keeper is one more of EAL's log types. The last
+ * one counts; EAL complains about a level that is none.
+ */
+static const char *
+log_level_find(int eal_argc, char *const *argv)
+{
+	const size_t len = strlen(LOG_LEVEL_OPTION), own = strlen(LOG_TYPE);
+	const char *found = NULL;
+
+	for (int i = 1; i < eal_argc; i++) {
+		const char *value = NULL;
+
+		if (strncmp(argv[i], LOG_LEVEL_OPTION, len) != 0)
+			continue;
+		if (argv[i][len] == '=')
+			value = argv[i] + len + 1;
+		else if (argv[i][len] == '\0' && i + 1 < eal_argc)
+			value = argv[++i];
+		if (value != NULL && strncmp(value, LOG_TYPE, own) == 0)
+			found = value + own;
+	}
+	return found;
+}
+
 /* Options can be appended to the result. */
 static int
 args_parse(struct ha_options *opts, int n)
@@ -152,6 +179,7 @@ args_parse(struct ha_options *opts, int n)
 	int at, ret;
 
 	at = split_find(n, opts->argv);
+	opts->log_level = log_level_find(at, opts->argv);
 	if (at == n) {
 		/* Without one, all are ours or all are EAL's. */
 		at = n > 1 && is_ours(opts->argv[1]) ? 0 : n;

@@ -18,8 +18,9 @@
 struct ha_options {
 	struct keeper_options keeper;
 	bool fdstore;
-	char **argv;   /**< what keeper.argv points to */
-	char *program; /**< its first */
+	const char *log_level; /**< of the keeper's own lines; NULL: as it is */
+	char **argv;	       /**< what keeper.argv points to */
+	char *program;	       /**< its first */
 };
 
 /**

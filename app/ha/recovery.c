@@ -29,10 +29,38 @@
 /* A device that was not taken up: what was in the way may be gone by then. */
 #define RETRY_MS 1000u
 
+/* What a cold recovery's time went to. A process of another version may not say all of it. */
+static void
+report_split(const struct crash_report *r, char *text, size_t size)
+{
+	char head_start[32] = "", of_start[64] = "";
+
+	if (r->head_start_ns != 0)
+		snprintf(head_start, sizeof(head_start), ", %.1f before",
+			(double)r->head_start_ns / NS_PER_MS);
+	if (r->eal_us != 0 || r->pools_us != 0)
+		snprintf(of_start, sizeof(of_start), ": EAL %.1f, pools %.1f",
+			(double)r->eal_us / 1000, (double)r->pools_us / 1000);
+	snprintf(text, size, " (start %.1f%s%s; adoption %.1f)", (double)r->start_ns / NS_PER_MS,
+		head_start, of_start, (double)r->adoption_ns / NS_PER_MS);
+}
+
+/* Until it was up, and what it says of that. */
+static void
+report_heir(struct crash_report *r, const struct proc *p)
+{
+	const struct ha_hello *hello = child_hello(p->ch);
+
+	r->start_ns = p->ready_ns > r->fenced_ns ? p->ready_ns - r->fenced_ns : 0;
+	r->head_start_ns = p->started_ns < r->fenced_ns ? r->fenced_ns - p->started_ns : 0;
+	r->eal_us = hello->eal_us;
+	r->pools_us = hello->pools_us;
+}
+
 static void
 report_write(struct crash_report *r)
 {
-	char end[64] = "died", detected[64] = "", heir[96] = "";
+	char end[64] = "died", detected[64] = "", split[128] = "", heir[224] = "";
 
 	if (!r->open)
 		return;
@@ -41,13 +69,15 @@ report_write(struct crash_report *r)
 		snprintf(end, sizeof(end), "died by signal %d", WTERMSIG(r->status));
 	else if (r->reaped)
 		snprintf(end, sizeof(end), "ended with status %d", WEXITSTATUS(r->status));
+	if (r->cold)
+		report_split(r, split, sizeof(split));
 	if (r->killed_ns != 0)
 		snprintf(detected, sizeof(detected), "detected in %.0f us, ",
 			(double)(r->fenced_ns - r->killed_ns) / NS_PER_US);
 	if (r->recovered)
-		snprintf(heir, sizeof(heir), "taken over by %s%d in %.1f ms",
+		snprintf(heir, sizeof(heir), "taken over by %s%d in %.1f ms%s",
 			r->cold ? "the newly started " : "", (int)r->heir,
-			(double)r->took_ns / NS_PER_MS);
+			(double)r->took_ns / NS_PER_MS, r->cold ? split : "");
 	klog_err("emu process %d %s%s%s: %s%u devices %s", (int)r->pid, end,
 		r->why != NULL ? ", it " : "", r->why != NULL ? r->why : "", detected, r->devices,
 		r->recovered ? heir : "wait for another one");
@@ -159,6 +189,8 @@ settle(struct keeper *k)
 		r->recovered = true;
 		r->heir = child_pid(k->active->ch);
 		r->took_ns = clock_ns() - r->fenced_ns;
+		r->adoption_ns = clock_ns() - k->active->since_ns;
+		report_heir(r, k->active);
 		k->last_recovery_ns = r->took_ns;
 		report_try(r);
 	}
@@ -265,7 +297,11 @@ recovery_next(struct keeper *k)
 	p = k->standby;
 	if (p == NULL) {
 		timer_arm(k->backoff_due, BACKOFF_MAX_MS);
-	} else if (child_is_ready(p->ch)) {
+		return;
+	}
+	/* Also one that is still starting: nobody else is there. */
+	proc_hurry(p);
+	if (child_is_ready(p->ch)) {
 		proc_send(p, HA_ACTIVATE, 0);
 		recovery_take_over(k, p, k->crashes > 0 ? HA_ADOPT_CRASHED : 0, 0);
 	} else {

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -39,10 +40,13 @@
 #define BEAT_MS 250
 
 /* Of the fence; workers have the following ones, the helper the one behind them. */
-#define CONTROL_ENTRY  0
+#define CONTROL_ENTRY 0
 
-#define MBUF_CACHE     256
-#define MBUF_DATA_ROOM (2048 + RTE_PKTMBUF_HEADROOM)
+/* A file system that was full or read-only may not be for long. */
+#define TELEMETRY_RETRY_S 1
+
+#define MBUF_CACHE	  256
+#define MBUF_DATA_ROOM	  (2048 + RTE_PKTMBUF_HEADROOM)
 
 /* The handler can reach nothing but this. */
 static struct hostmem_files *sigbus_files;
@@ -109,6 +113,15 @@ controller_stop(struct controller *c, const char *who)
 		next = TAILQ_NEXT(dev, next);
 		device_destroy(dev);
 	}
+}
+
+uint64_t
+controller_clock_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * US_PER_S + (uint64_t)ts.tv_nsec / 1000;
 }
 
 static void
@@ -237,6 +250,8 @@ leave_out_of_dump(
 static int
 create_workers(struct controller *c)
 {
+	const uint64_t began = controller_clock_us();
+
 	if (rte_lcore_count() < 2) {
 		log_err("no worker lcore: give EAL at least two lcores, e.g. -l 0,1 or --lcores "
 			"0@0,1@0");
@@ -250,6 +265,7 @@ create_workers(struct controller *c)
 			(unsigned int)c->cfg.mbufs);
 		return -ENOMEM;
 	}
+	c->pools_us = (uint32_t)(controller_clock_us() - began);
 	(void)rte_memseg_contig_walk(leave_out_of_dump, NULL);
 	c->grace = grace_create(rte_lcore_count());
 	c->workers =
@@ -332,15 +348,63 @@ controller_wake(struct controller *c)
 		log_err("no heartbeat: out of memory");
 }
 
+/* There is nothing that could be given the name, or no way to do it. */
+static bool
+is_final(int err)
+{
+	return err == -ENOENT || err == -ENAMETOOLONG;
+}
+
+static void
+telemetry_again(struct controller *c)
+{
+	const struct timeval pause = {.tv_sec = TELEMETRY_RETRY_S};
+
+	if (evtimer_add(c->telemetry_retry, &pause) < 0)
+		log_err("the telemetry socket's name is not tried again: out of memory");
+}
+
+static void
+on_telemetry_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct controller *c = arg;
+	int ret = -EAGAIN;
+
+	(void)fd;
+	(void)what;
+	/* In a hand-over the name is perhaps another process's by now. */
+	if (keeper_link_role(c->keeper) == KEEPER_ACTIVE && !c->stopping)
+		ret = telemetry_path_take(&c->telemetry);
+	if (ret == 0)
+		log_info("%s/" TELEMETRY_NAME " leads to this process now", c->telemetry.dir);
+	else if (!is_final(ret))
+		telemetry_again(c);
+}
+
+void
+controller_announce(struct controller *c)
+{
+	const int ret = telemetry_path_take(&c->telemetry);
+
+	telemetry_path_sweep(&c->telemetry, false);
+	if (ret == 0)
+		return;
+	log_err("%s/" TELEMETRY_NAME ": %s: virtnet does not find this process%s",
+		rte_eal_get_runtime_dir(), strerror(-ret),
+		is_final(ret) ? "" : "; tried again each second");
+	if (is_final(ret))
+		return;
+	if (c->telemetry_retry == NULL)
+		c->telemetry_retry = evtimer_new(c->base, on_telemetry_retry, c);
+	if (c->telemetry_retry != NULL)
+		telemetry_again(c);
+}
+
 void
 controller_activate(struct controller *c)
 {
-	const int ret = c->keeper != NULL ? telemetry_path_take(&c->telemetry) : 0;
-
-	if (ret < 0)
-		log_err("%s/" TELEMETRY_NAME ": %s", rte_eal_get_runtime_dir(), strerror(-ret));
 	if (c->keeper != NULL)
-		telemetry_path_sweep(&c->telemetry, false);
+		controller_announce(c);
 	log_info("controller is ready, %u worker lcore(s), sockets in %s",
 		workers_count(c->workers), c->cfg.socket_dir);
 }
@@ -348,6 +412,9 @@ controller_activate(struct controller *c)
 void
 controller_unannounce(struct controller *c)
 {
+	if (c->telemetry_retry != NULL)
+		event_free(c->telemetry_retry);
+	c->telemetry_retry = NULL;
 	telemetry_path_remove(&c->telemetry);
 }
 

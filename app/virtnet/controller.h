@@ -51,6 +51,8 @@ struct controller {
 	struct event *beat_timer;
 	struct keeper_link *keeper;	 /**< NULL: --no-ha */
 	struct telemetry_path telemetry; /**< with a keeper */
+	struct event *telemetry_retry;	 /**< it could not be given its usual name */
+	uint32_t eal_us, pools_us;	 /**< how long their start has taken */
 	bool stopping;
 };
 
@@ -69,6 +71,13 @@ int controller_init(struct controller *c, int keeper_fd);
 void controller_run(struct controller *c);
 void controller_fini(struct controller *c);
 
+/** Time that no one sets, before EAL is up as well. */
+uint64_t controller_clock_us(void);
+/**
+ * Take the telemetry socket's usual name. If that fails for a reason that may pass, it is said once
+ * and tried again each second, while this is the active process.
+ */
+void controller_announce(struct controller *c);
 /** Devices are about to be adopted: the control lcore is at work, and says so to the keeper. */
 void controller_wake(struct controller *c);
 /** This is the active process now: take commands under the usual name. */

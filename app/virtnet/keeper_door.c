@@ -48,7 +48,8 @@ struct keeper_door {
 	uint32_t device;
 	enum door_state state;
 	bool connected;
-	bool refuse; /* the next request */
+	bool refuse;	  /* the next request */
+	bool refuse_lost; /* also: it has come without its descriptors */
 	struct emu **emu;
 	struct ha_open params;
 	struct state_block *block;
@@ -415,8 +416,10 @@ request(struct keeper_door *d, int *fds)
 		return;
 	if (d->refuse) {
 		d->refuse = false;
-		log_err("%s: a request of the host crashed the process that handled it: refused",
-			d->params.vuid);
+		log_err("%s: a request of the host %s: refused", d->params.vuid,
+			d->refuse_lost ? "has lost its descriptors, this process may open no more"
+				       : "crashed the process that handled it");
+		d->refuse_lost = false;
 		emu->ops->refuse(emu);
 		return;
 	}
@@ -440,6 +443,7 @@ disconnected(struct keeper_door *d)
 	struct emu *emu = emu_of(d);
 
 	d->refuse = false;
+	d->refuse_lost = false;
 	if (emu != NULL)
 		emu->ops->disconnected(emu);
 }
@@ -462,6 +466,17 @@ on_request(struct keeper_door *d, int *fds, unsigned int n)
 	}
 	request(d, row);
 	close_fds(row, RTE_DIM(row));
+}
+
+void
+keeper_door_request_lost(struct keeper_door *d)
+{
+	int none = -1;
+
+	if (!d->refuse)
+		d->refuse_lost = true;
+	d->refuse = true;
+	on_request(d, &none, 0);
 }
 
 static void

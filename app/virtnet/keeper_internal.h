@@ -11,6 +11,7 @@
 
 #include "device_adopt.h"
 #include "ha/conn.h"
+#include "ha/log_limit.h"
 #include "keeper_link.h"
 
 /* Handles are numbers in a row: doors spread evenly. */
@@ -30,6 +31,7 @@ struct keeper_link {
 	struct controller *c;
 	struct ha_conn *conn;
 	struct event *readable, *writable;
+	struct event *send_later; /* this system is short of what it takes to send */
 	struct event *exit_timer; /* EXIT has come: until the last answer is out */
 	unsigned int exit_ticks, exit_quiet;
 	bool active;
@@ -37,6 +39,8 @@ struct keeper_link {
 	struct ha_status status;
 	uint32_t next_handle;
 	struct device_heirloom *heirloom; /* between ADOPT and ADOPT_END */
+	uint32_t incomplete; /* the device of which descriptors are lost, until ADOPT_END */
+	struct log_limit log_limit;
 	struct gone_device *gone;
 	unsigned int n_gone, room_gone;
 	LIST_HEAD(, keeper_door) door[DOOR_BUCKETS];
@@ -58,6 +62,8 @@ void keeper_door_hold(struct keeper_door *door);
 void keeper_door_unhold(struct keeper_door *door);
 /* The next request crashed whoever handled it. */
 void keeper_door_refuse(struct keeper_door *door);
+/* A request has come without its descriptors: this process may open no more. */
+void keeper_door_request_lost(struct keeper_door *door);
 /* Another block is in use. */
 void keeper_door_block(struct keeper_door *door, int fd);
 /* About a device that the keeper knows, as soon as it does. Doors that never open swallow it. */

@@ -39,6 +39,9 @@
 #define EXIT_TICKS_MAX	 100u
 #define EXIT_QUIET_TICKS 2u
 
+/* Until the kernel may have memory again, or the keeper has taken descriptors in flight. */
+#define STARVED_MS 10
+
 /* ---- end of the process */
 
 /*
@@ -62,7 +65,15 @@ static void __attribute__((noreturn)) lost(const char *why)
 static void
 watch_writable(struct keeper_link *link)
 {
-	if (ha_conn_waits(link->conn) && event_add(link->writable, NULL) < 0)
+	const struct timeval pause = {.tv_usec = STARVED_MS * 1000};
+	int ret = 0;
+
+	/* The socket of one that is starved is writable all the time. */
+	if (ha_conn_starved(link->conn))
+		ret = event_add(link->send_later, &pause);
+	else if (ha_conn_waits(link->conn))
+		ret = event_add(link->writable, NULL);
+	if (ret < 0)
 		lost("out of memory");
 }
 
@@ -102,6 +113,8 @@ say_hello(struct keeper_link *link)
 	hello->role = HA_ROLE_EMU;
 	hello->pid = getpid();
 	hello->n_layouts = device_block_layouts(hello->layout);
+	hello->eal_us = link->c->eal_us;
+	hello->pools_us = link->c->pools_us;
 	snprintf(hello->version, sizeof(hello->version), "v%s", VIRTNET_VERSION);
 	keeper_link_send(link, &msg, NULL, 0);
 }
@@ -214,6 +227,7 @@ on_adopt(struct keeper_link *link, const struct ha_msg *msg, int *fds, unsigned 
 	struct device_heirloom *h;
 
 	heirloom_drop(link);
+	link->incomplete = 0;
 	if (msg->device == 0 || n != 1 || find_device(link, msg->device) != NULL)
 		return;
 	h = must_zalloc(sizeof(*h));
@@ -257,7 +271,9 @@ on_adopt_end(struct keeper_link *link, uint32_t device)
 	struct keeper_door *door;
 
 	if (h == NULL || h->handle != device) {
-		send_result(link, HA_ADOPTED, device, -EPROTO, 0, "not all of the device has come");
+		send_result(link, HA_ADOPTED, device,
+			device == link->incomplete ? -EMFILE : -EPROTO, 0,
+			"not all of the device has come");
 		return;
 	}
 	FAULT_POINT("device.adopt.begin");
@@ -407,6 +423,27 @@ on_message(struct keeper_link *link, const struct ha_msg *msg, int *fds, unsigne
 	}
 }
 
+/*
+ * A message's descriptors are lost, since this process may open no more; nothing but its type and
+ * device is known. One device suffers, the others do not notice.
+ */
+static void
+on_lost(struct keeper_link *link, const struct ha_msg *msg)
+{
+	struct keeper_door *door = keeper_door_find(link, msg->device);
+	unsigned int left_out;
+
+	if (log_limit_take(&link->log_limit, &left_out))
+		log_err("no more descriptors (RLIMIT_NOFILE): those of %s of device %u are lost",
+			ha_msg_name(msg->type), msg->device);
+	if (msg->type == HA_ADOPT || msg->type == HA_FDS) {
+		heirloom_drop(link);
+		link->incomplete = msg->device;
+	} else if (msg->type == HA_REQUEST && door != NULL) {
+		keeper_door_request_lost(door);
+	}
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -420,15 +457,18 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (unsigned int i = 0; i < MESSAGES_PER_TURN; i++) {
 		ret = ha_conn_recv(link->conn, &msg, fds, &n);
-		if (ret <= 0)
+		if (ret <= 0 && ret != -EMFILE)
 			break;
 		ha_thread_beat(fence_self());
-		on_message(link, &msg, fds, n);
+		if (ret > 0)
+			on_message(link, &msg, fds, n);
+		else
+			on_lost(link, &msg);
 		for (unsigned int k = 0; k < n; k++)
 			if (fds[k] >= 0)
 				close(fds[k]);
 	}
-	if (ret < 0)
+	if (ret < 0 && ret != -EMFILE)
 		lost(ret == -EPIPE ? "has gone" : "says what cannot be understood");
 }
 
@@ -464,9 +504,10 @@ keeper_link_create(struct controller *c, int fd, struct keeper_link **out)
 		LIST_INIT(&link->door[i]);
 	link->readable = event_new(c->base, fd, EV_READ | EV_PERSIST, on_readable, link);
 	link->writable = event_new(c->base, fd, EV_WRITE, on_writable, link);
+	link->send_later = evtimer_new(c->base, on_writable, link);
 	link->exit_timer = evtimer_new(c->base, on_exit_timer, link);
-	if (link->readable == NULL || link->writable == NULL || link->exit_timer == NULL ||
-		event_add(link->readable, NULL) < 0) {
+	if (link->readable == NULL || link->writable == NULL || link->send_later == NULL ||
+		link->exit_timer == NULL || event_add(link->readable, NULL) < 0) {
 		keeper_link_destroy(link);
 		return -ENOMEM;
 	}
@@ -486,6 +527,8 @@ keeper_link_destroy(struct keeper_link *link)
 		event_free(link->readable);
 	if (link->writable != NULL)
 		event_free(link->writable);
+	if (link->send_later != NULL)
+		event_free(link->send_later);
 	if (link->exit_timer != NULL)
 		event_free(link->exit_timer);
 	ha_conn_destroy(link->conn);

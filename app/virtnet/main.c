@@ -88,6 +88,8 @@ usage(const char *self)
 	       "  --schema         print the commands, their options and replies as JSON\n"
 	       "  --version        print the version\n"
 	       "\n"
+	       "Of EAL's options --log-level=keeper:LEVEL is the keeper's, too: error, info, "
+	       "debug.\n"
 	       "EAL needs two lcores or more: the first controls, the others move packets. Without "
 	       "hugepages:\n"
 	       "  %s -l 0,1 --no-huge -m 512 --no-pci --iova-mode=va -- --config virtnet.conf\n"
@@ -270,6 +272,7 @@ static int
 run(int eal_argc, char **argv, const struct options *opts)
 {
 	static struct controller controller;
+	uint64_t began;
 	int ret;
 
 	if (load_config(&controller.cfg, opts) < 0)
@@ -285,6 +288,7 @@ run(int eal_argc, char **argv, const struct options *opts)
 		log_err("commands: %s", strerror(-ret));
 		return ret;
 	}
+	began = controller_clock_us();
 	ret = start_eal(eal_argc, argv);
 	if (ret < 0) {
 		log_err("EAL cannot start: %s%s", strerror(-ret),
@@ -293,6 +297,7 @@ run(int eal_argc, char **argv, const struct options *opts)
 				: "; without hugepages: --no-huge --iova-mode=va -m 512");
 		return ret;
 	}
+	controller.eal_us = (uint32_t)(controller_clock_us() - began);
 	ret = controller_init(&controller, opts->keeper_socket);
 	if (ret == 0)
 		controller_run(&controller);

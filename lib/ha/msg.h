@@ -136,6 +136,8 @@ struct ha_hello {
 	uint32_t n_layouts;
 	struct ha_layout layout[HA_LAYOUTS_MAX];
 	char version[HA_NAME_MAX]; /**< of the program, as --version prints it */
+	uint32_t eal_us;	   /**< the start of EAL took; 0: it does not say */
+	uint32_t pools_us;	   /**< making the packet buffers did; 0 as well */
 };
 
 struct ha_open {

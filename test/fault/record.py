@@ -28,7 +28,9 @@ class Record:
         self.file.flush()
 
     def add(self, test, kind, event, **labels):
-        """One line per device of an event as virtnet-fault tells it."""
+        """One line per device of an event as virtnet-fault tells it; its labels are what the keeper says: recovery_ms,
+        cold, and of a cold recovery start_ms (with before_ms, if it was begun before the crash; of both eal_ms,
+        pools_ms) and adoption_ms."""
         for device in event["devices"]:
             self._write({
                 "test": test, "kind": kind, "gap_us": device["gap_us"], "tx_gap_us": device["tx_gap_us"],

@@ -15,12 +15,12 @@ UPDATES = 6
 UPDATES_FULL = 100
 
 
-def restart(lab):
+def restart(lab, kind="restart"):
     """virtnet restart; the event that it was."""
     lab.generator.mark(ALLOW_MS)
     answer = lab.controller.cli("restart")
     assert answer.status == 0 and answer.stdout.strip().endswith("SUCCESS"), answer
-    return lab.settled("restart", ALLOW_MS, bursts=0)
+    return lab.settled(kind, ALLOW_MS, bursts=0)
 
 
 def wait_over(lab):
@@ -37,14 +37,14 @@ def wait_over(lab):
     return wait_until(over, "the end of the hand-over", 30, pause=0.02)
 
 
-def update(lab):
+def update(lab, kind="update"):
     """A live update; the event and the seconds that it took."""
     before = lab.group.active()
     lab.generator.mark(ALLOW_MS)
     with lab.group.telemetry() as telemetry:
         telemetry.good("/virtnet/update", start="0x1")
     status = wait_over(lab)
-    event = lab.settled("update", ALLOW_MS, bursts=0)
+    event = lab.settled(kind, ALLOW_MS, bursts=0)
     assert status["last_live_update_status"] == "success", status
     assert lab.group.active() != before
     return event, status["time_used_us"] / 1e6

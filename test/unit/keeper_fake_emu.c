@@ -405,6 +405,8 @@ hello(struct emu *e)
 	msg.u.hello.pid = getpid();
 	msg.u.hello.n_layouts = 1;
 	msg.u.hello.layout[0] = (struct ha_layout){STATE_SEC_DEVICE, LAYOUT_OLD};
+	msg.u.hello.eal_us = 1500;
+	msg.u.hello.pools_us = 2500;
 	if (!setting(e, "version=", msg.u.hello.version, sizeof(msg.u.hello.version)))
 		strcpy(msg.u.hello.version, "one");
 	ha_conn_send(e->conn, &msg, NULL, 0);

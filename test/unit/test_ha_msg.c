@@ -38,6 +38,9 @@ AT(ha_hello, pid, 8);
 AT(ha_hello, n_layouts, 12);
 AT(ha_hello, layout, 16);
 LAST(ha_hello, version, 80, 144);
+/* Appended. */
+AT(ha_hello, eal_us, 144);
+AT(ha_hello, pools_us, 148);
 
 AT(ha_open, transport, 0);
 AT(ha_open, vuid, 64);

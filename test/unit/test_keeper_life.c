@@ -4,15 +4,23 @@
 
 /* Start, crash, recovery: the keeper's program with fake emu processes. */
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "keeper_rig.h"
 #include "test.h"
+
+/* Longer than anything that is waited for takes on a busy machine. */
+#define PATIENCE_MS 30000
+/* How far a process that is not needed yet stands back. */
+#define SLOWER 10
 
 static int
 teardown(void **state)
@@ -122,6 +130,7 @@ without_a_standby_a_process_is_started_after_the_crash(void **state)
 	keeper_rig_mark(r);
 	kill(active, SIGKILL);
 	keeper_rig_await(r, "2 devices taken over by the newly started");
+	keeper_rig_await(r, ": EAL 1.5, pools 2.5; adoption ");
 	assert_false(keeper_rig_has(r, "standby process"));
 	assert_int_equal(keeper_rig_stop(r), 0);
 }
@@ -306,6 +315,82 @@ a_crash_while_the_standby_starts_waits_for_it(void **state)
 	assert_int_equal(keeper_rig_stop(r), 0);
 }
 
+/* What the keeper's processes have when they are needed: ours. */
+static int
+priority_of(pid_t pid)
+{
+	errno = 0;
+	return getpriority(PRIO_PROCESS, (id_t)pid);
+}
+
+static void
+await_priority(pid_t pid, int nice)
+{
+	for (unsigned int i = 0; i < PATIENCE_MS && priority_of(pid) != nice; i++)
+		poll(NULL, 0, 1);
+	assert_int_equal(priority_of(pid), nice);
+}
+
+/* Else the keeper leaves priorities alone. */
+static bool
+may_raise_priorities(const struct keeper_rig *r)
+{
+	return priority_of(r->keeper) < priority_of(getpid());
+}
+
+static void
+a_process_that_is_not_needed_yet_has_a_lower_priority(void **state)
+{
+	struct keeper_rig *r = *state;
+	const pid_t active = keeper_rig_up(r, &(struct keeper_rig_conf){.devices = 1});
+	const pid_t standby = keeper_rig_standby(r);
+	const int usual = priority_of(getpid());
+
+	assert_int_equal(priority_of(active), usual);
+	assert_int_equal(priority_of(standby), usual + (may_raise_priorities(r) ? SLOWER : 0));
+	keeper_rig_mark(r);
+	kill(active, SIGKILL);
+	keeper_rig_await(r, "1 devices taken over by");
+	assert_int_equal(priority_of(standby), usual);
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
+static void
+a_standby_is_hurried_when_it_is_needed_before_it_is_up(void **state)
+{
+	const struct keeper_rig_conf conf = {.devices = 1, .standby = "stop@START"};
+	struct keeper_rig *r = *state;
+	const int usual = priority_of(getpid());
+	pid_t active, standby;
+
+	keeper_rig_start(r, &conf);
+	active = keeper_rig_who(r, "ACTIVE 0");
+	keeper_rig_await(r, "OPENED 1");
+	keeper_rig_mark(r);
+	standby = keeper_rig_who(r, "START 0");
+	keeper_rig_await_stopped(standby);
+	assert_int_equal(priority_of(standby), usual + (may_raise_priorities(r) ? SLOWER : 0));
+	kill(active, SIGKILL);
+	await_priority(standby, usual);
+	kill(standby, SIGCONT);
+	assert_int_equal(keeper_rig_who(r, "ACTIVE 0"), standby);
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
+static void
+the_new_process_of_a_hand_over_has_the_usual_priority_when_it_is_activated(void **state)
+{
+	struct keeper_rig *r = *state;
+	const pid_t active = keeper_rig_up(r, &(struct keeper_rig_conf){.devices = 1});
+	pid_t heir;
+
+	keeper_rig_mark(r);
+	kill(active, SIGUSR1);
+	heir = keeper_rig_who(r, "ACTIVE 0");
+	assert_int_equal(priority_of(heir), priority_of(getpid()));
+	assert_int_equal(keeper_rig_stop(r), 0);
+}
+
 static void
 a_process_that_was_stopped_for_a_moment_lives_on(void **state)
 {
@@ -375,6 +460,9 @@ test_keeper_life(void)
 		TEST(being_killed_by_others_is_never_held_up),
 		TEST(a_standby_that_ends_is_replaced),
 		TEST(a_crash_while_the_standby_starts_waits_for_it),
+		TEST(a_process_that_is_not_needed_yet_has_a_lower_priority),
+		TEST(a_standby_is_hurried_when_it_is_needed_before_it_is_up),
+		TEST(the_new_process_of_a_hand_over_has_the_usual_priority_when_it_is_activated),
 		TEST(a_process_that_was_stopped_for_a_moment_lives_on),
 		TEST(whatever_a_process_says_there_is_a_next_one),
 		TEST(nobody_outlives_a_keeper_that_is_killed),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ha/klog.h"
 #include "ha/options.h"
 
 #include "test.h"
@@ -102,6 +103,48 @@ a_watchdog_time_that_is_none_is_refused(void **state)
 }
 
 static void
+the_keeper_is_one_of_the_log_types(void **state)
+{
+	static const struct {
+		const char *args[ARGS_MAX], *level;
+	} cases[] = {
+		{{"-l", "0", "--log-level=keeper:debug", "--"}, "debug"},
+		{{"--log-level", "keeper:error", "-l", "0"}, "error"},
+		{{"--log-level=keeper:error", "--log-level=keeper:7", "--"}, "7"},
+		{{"--log-level=debug", "--log-level=lib.eal:8", "--"}, NULL},
+		{{"--log-level"}, NULL},
+		{{"--log-levels=keeper:debug"}, NULL},
+		{{"--", "--log-level=keeper:debug"}, NULL},
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ha_options opts;
+
+		assert_int_equal(parse(cases[i].args, &opts), 0);
+		if (cases[i].level != NULL)
+			assert_string_equal(opts.log_level, cases[i].level);
+		else
+			assert_null(opts.log_level);
+		options_free(&opts);
+	}
+}
+
+static void
+levels_have_eals_names_and_numbers(void **state)
+{
+	static const struct {
+		const char *name;
+		int ret;
+	} cases[] = {{"emergency", 0}, {"error", 0}, {"warning", 0}, {"notice", 0}, {"debug", 0},
+		{"1", 0}, {"8", 0}, {"info", 0}, {"", -EINVAL}, {"0", -EINVAL}, {"9", -EINVAL},
+		{"DEBUG", -EINVAL}, {"debug ", -EINVAL}};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(klog_set_level_named(cases[i].name), cases[i].ret);
+	klog_set_level(KLOG_INFO);
+}
+
+static void
 the_program_is_beside_the_keeper_or_where_it_is_said_to_be(void **state)
 {
 	static const char *const none[] = {NULL};
@@ -127,6 +170,8 @@ test_keeper_options(void)
 		cmocka_unit_test(everything_is_handed_on_but_the_path_of_the_program),
 		cmocka_unit_test(options_are_heeded_behind_the_separator_only),
 		cmocka_unit_test(a_watchdog_time_that_is_none_is_refused),
+		cmocka_unit_test(the_keeper_is_one_of_the_log_types),
+		cmocka_unit_test(levels_have_eals_names_and_numbers),
 		cmocka_unit_test(the_program_is_beside_the_keeper_or_where_it_is_said_to_be),
 	};
 

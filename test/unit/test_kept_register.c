@@ -89,6 +89,31 @@ found(struct bench *b, unsigned int slot, uint32_t *sf)
 }
 
 static void
+aliases_are_found_again_with_their_entry_only_and_undamaged(void **state)
+{
+	const struct register_aliases given = {.seq = 7, .alias = {[0] = 1, [15] = 0x6003}};
+	const struct register_state first = state_with(1);
+	static const struct register_aliases none;
+	const size_t at = HEADER_BYTES + 3 * ENTRY_BYTES + 472;
+	struct bench *b = *state;
+	struct register_aliases got;
+
+	/* As in a register of a keeper that did not know of them. */
+	register_aliases(b->reg, 3, &got);
+	assert_memory_equal(&got, &none, sizeof(got));
+	register_alias(b->reg, 3, &given);
+	register_aliases(b->reg, 3, &got);
+	assert_memory_equal(&got, &given, sizeof(got));
+	b->bytes[at + 4] ^= 0xff;
+	register_aliases(b->reg, 3, &got);
+	assert_memory_equal(&got, &none, sizeof(got));
+	register_alias(b->reg, 3, &given);
+	register_put(b->reg, 3, 42, &opened, &first);
+	register_aliases(b->reg, 3, &got);
+	assert_memory_equal(&got, &none, sizeof(got));
+}
+
+static void
 entry_is_found_by_who_opens_the_register_again(void **state)
 {
 	struct bench *b = *state;
@@ -212,6 +237,7 @@ static int
 test_kept_register(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(aliases_are_found_again_with_their_entry_only_and_undamaged),
 		T(entry_is_found_by_who_opens_the_register_again),
 		T(latest_state_counts),
 		T(update_that_was_cut_short_leaves_the_state_before_it),

@@ -7,6 +7,10 @@
  * has kept. Nobody notices.
  */
 
+#include <sys/syscall.h>
+
+#include <linux/kcmp.h>
+
 #include "kept_restart_fixture.h"
 
 static void
@@ -95,6 +99,137 @@ request_that_stood_is_handled_with_its_descriptors(void **state)
 	manager_read(&r->m);
 	assert_int_equal(r->m.n, before);
 	close(s);
+}
+
+static bool
+same_open_file(int a, int b)
+{
+	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) == 0;
+}
+
+static void
+old_drop(struct restart *r, uint32_t kind, uint32_t index)
+{
+	const struct ha_msg msg = {.type = HA_DROP,
+		.device = DEV,
+		.u.slot = {.kind = kind, .index = index, .count = 1}};
+
+	old_told(r, &msg, NULL, 0);
+}
+
+/* What a process does with the request that stands, before it replies. */
+static void
+nothing(struct restart *r, int fd)
+{
+}
+
+static void
+stores_it(struct restart *r, int fd)
+{
+	old_store(r, DEV, HA_FD_MSIX, 4, fd);
+}
+
+static void
+stores_it_again(struct restart *r, int fd)
+{
+	old_store(r, DEV, HA_FD_MSIX, 3, fd);
+}
+
+static void
+replaces_what_is_kept(struct restart *r, int fd)
+{
+	const int other = eventfd(0, EFD_CLOEXEC);
+
+	old_store(r, DEV, HA_FD_MSIX, 3, other);
+	close(other);
+}
+
+static void
+drops_what_is_kept(struct restart *r, int fd)
+{
+	old_drop(r, HA_FD_MSIX, 3);
+}
+
+static void
+drops_and_stores_it(struct restart *r, int fd)
+{
+	old_drop(r, HA_FD_MSIX, 3);
+	old_store(r, DEV, HA_FD_MSIX, 3, fd);
+}
+
+static void
+stores_it_and_drops_it(struct restart *r, int fd)
+{
+	old_store(r, DEV, HA_FD_MSIX, 4, fd);
+	old_drop(r, HA_FD_MSIX, 4);
+}
+
+/* As a service manager does it that takes nothing twice. */
+static void
+assert_nothing_twice(const struct manager *m)
+{
+	for (unsigned int i = 0; i < m->n; i++)
+		for (unsigned int k = 0; k < i; k++)
+			if (strncmp(m->name[i], "01", 2) != 0)
+				assert_false(same_open_file(m->fd[i], m->fd[k]));
+}
+
+static void
+descriptors_of_a_request_are_kept_once_each_and_all_come_back(void **state)
+{
+	static const struct {
+		bool kept; /* as MSIX 3; or it is new */
+		void (*handle)(struct restart *r, int fd);
+		const char *name; /* under which it is kept */
+	} cases[] = {
+		{true, nothing, "00m3"},
+		{true, stores_it_again, "00m3"},
+		{true, replaces_what_is_kept, "00r0"},
+		{true, drops_what_is_kept, "00r0"},
+		{true, drops_and_stores_it, "00m3"},
+		{false, nothing, "00r0"},
+		{false, stores_it, "00m4"},
+		{false, stores_it_and_drops_it, "00r0"},
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct restart *r;
+		struct bench *b;
+		int fd, s;
+
+		if (i > 0) {
+			restart_teardown(state);
+			restart_setup(state);
+		}
+		r = *state;
+		b = &r->b;
+		s = old_client(r);
+		fd = cases[i].kept ? dup(r->irq) : eventfd(0, EFD_CLOEXEC);
+		raw_send(s, (struct raw){.id = 5,
+				    .command = VFIO_USER_DEVICE_SET_IRQS,
+				    .fds = (int[]){fd, fd},
+				    .nfds = 2});
+		old_says(r, HA_REQUEST);
+		cases[i].handle(r, fd);
+		old_settled(r);
+		assert_nothing_twice(&r->m);
+		assert_true(same_open_file(manager_fd(&r->m, cases[i].name), fd));
+		restart(r);
+		assert_int_equal(emu_adopts(b).flags, HA_ADOPT_CONNECTED | HA_ADOPT_REQUEST);
+		assert_hears(b, b->emu, HA_REQUEST);
+		assert_int_equal(b->n, 2);
+		assert_true(same_open_file(b->fds[0], fd));
+		assert_true(same_open_file(b->fds[1], fd));
+		fds_close(b);
+		mailbox_answer(b->mb);
+		emu_says(b, b->emu, HA_REPLY);
+		assert_reply(s, 5, 0);
+		manager_read(&r->m);
+		assert_int_equal(manager_fd(&r->m, "00r0"), -1);
+		assert_int_equal(manager_fd(&r->m, "00r1"), -1);
+		close(fd);
+		close(s);
+	}
 }
 
 static void
@@ -328,6 +463,7 @@ test_kept_restart(void)
 		R(client_goes_on),
 		R(clients_may_come_again),
 		R(request_that_stood_is_handled_with_its_descriptors),
+		R(descriptors_of_a_request_are_kept_once_each_and_all_come_back),
 		R(reply_that_was_not_sent_is_sent),
 		R(disconnect_that_nobody_dealt_with_is_told_of),
 		R(client_that_went_while_no_keeper_was_there_is_noticed),

@@ -5,18 +5,23 @@
 test_service.py does the same with a real systemd and a VM, where there is one.
 """
 
+import array
 import concurrent.futures
+import fcntl
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
+import termios
 import threading
 import time
 
 import pytest
 
 from conftest import OTHER_MAC, SUBJECT_MAC, WITNESS_MAC, Station, build_folder, connect
-from vfio_user_client import Disconnected
+from vfio_user_client import ACTION_TRIGGER, DATA_EVENTFD, IRQ_MSIX, SET_IRQS, Disconnected, irqs_body
+from virtnet_test.group import Group
 from virtnet_test.service_manager import ManagedController
 from virtnet_test.wait import wait_until
 
@@ -84,6 +89,21 @@ def hammer(station, interrupt, after_s):
     return asked, answered, alive
 
 
+def unread(sock):
+    """Bytes that the other end has not taken yet."""
+    count = array.array("i", [0])
+    fcntl.ioctl(sock, termios.TIOCOUTQ, count)
+    return count[0]
+
+
+def request_that_stands(service, station, command, body, fds):
+    """Send a request that the keeper takes and nobody answers: the active process is stopped."""
+    os.kill(Group(service.controller).active(), signal.SIGSTOP)
+    station.client.send(command, body, fds)
+    wait_until(lambda: unread(station.client.sock) == 0, "the keeper to take the request", 5)
+    time.sleep(0.05)  # for what it says to the service manager
+
+
 @pytest.fixture(name="service")
 def fixture_service(request):
     build = build_folder(request.config)
@@ -113,6 +133,26 @@ def test_death_of_the_keeper_keeps_clients_and_their_traffic(service):
         service.controller.crash()
         for station in service.stations:
             station.check()
+
+
+@pytest.mark.parametrize("repeated", [False, True], ids=["each once", "one for all"])
+def test_request_with_eventfds_that_are_in_use_survives_the_keeper(service, repeated):
+    """The manager keeps nothing twice: it holds what the request brings already, under another name."""
+    subject, witness = service.stations
+    fds = list(subject.driver.interrupts.values())
+    if repeated:
+        fds = [os.eventfd(0)] * len(fds)
+    body = irqs_body(IRQ_MSIX, DATA_EVENTFD | ACTION_TRIGGER, 0, len(fds))
+    request_that_stands(service, subject, SET_IRQS, body, fds)
+
+    service.controller.crash()
+
+    assert not subject.client.receive().failed
+    if repeated:
+        os.close(fds[0])
+        subject.client.set_eventfds(IRQ_MSIX, 0, list(subject.driver.interrupts.values()))
+    subject.check()
+    witness.check()
 
 
 def test_devices_can_be_plugged_and_unplugged_after_a_restart(service):

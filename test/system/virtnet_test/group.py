@@ -31,7 +31,11 @@ def zombie(pid):
 
 def halted(pid):
     """No thread of it runs any more: stopped, dead, or on the way out."""
-    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+    try:
+        stats = list(Path(f"/proc/{pid}/task").glob("*/stat"))
+    except FileNotFoundError:
+        return True
+    for stat in stats:
         try:
             # The name in front may hold anything, parentheses too.
             fields = stat.read_text().rpartition(")")[2].split()
