@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -131,20 +132,60 @@ is_ours(const struct telemetry_path *tp)
 	       st.st_ino == tp->ino;
 }
 
+/* Another process has given our socket a new name: by its numbers it is found again. */
+static void
+find_again(struct telemetry_path *tp)
+{
+	char path[sizeof(tp->dir) + NAME_MAX + 2];
+	const struct dirent *e;
+	struct stat st;
+	DIR *dir;
+
+	if (tp->dir[0] == '\0' || is_ours(tp))
+		return;
+	dir = opendir(tp->dir);
+	while (dir != NULL && (e = readdir(dir)) != NULL) {
+		if (strncmp(e->d_name, TELEMETRY_NAME, strlen(TELEMETRY_NAME)) != 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", tp->dir, e->d_name);
+		if (strlen(path) >= sizeof(tp->path) || lstat(path, &st) < 0 ||
+			st.st_dev != tp->dev || st.st_ino != tp->ino)
+			continue;
+		strcpy(tp->path, path);
+		break;
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+/*
+ * The usual name may be that of a process that has started since, in the place of a dead one's, and
+ * waits for its turn: it must not lose its socket, so the two change names.
+ */
+static int
+rename_over(const char *from, const char *to)
+{
+	if (listener_of(to) >= 0 && renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0)
+		return 0;
+	return rename(from, to) < 0 ? -errno : 0;
+}
+
 int
 telemetry_path_take(struct telemetry_path *tp)
 {
 	char usual[sizeof(tp->path) + sizeof(TELEMETRY_NAME)];
+	int ret;
 
+	find_again(tp);
 	if (!is_ours(tp))
 		return -ENOENT;
 	snprintf(usual, sizeof(usual), "%s/" TELEMETRY_NAME, tp->dir);
 	if (strlen(usual) >= sizeof(tp->path))
 		return -ENAMETOOLONG;
-	if (strcmp(usual, tp->path) != 0 && rename(tp->path, usual) < 0)
-		return -errno;
-	strcpy(tp->path, usual);
-	return 0;
+	ret = strcmp(usual, tp->path) != 0 ? rename_over(tp->path, usual) : 0;
+	if (ret == 0)
+		strcpy(tp->path, usual);
+	return ret;
 }
 
 /* Parent of a process, 0 if it has gone. */
@@ -211,6 +252,7 @@ telemetry_path_sweep(const struct telemetry_path *tp, bool last)
 void
 telemetry_path_remove(struct telemetry_path *tp)
 {
+	find_again(tp);
 	if (is_ours(tp))
 		(void)unlink(tp->path);
 	tp->path[0] = '\0';

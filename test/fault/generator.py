@@ -10,6 +10,7 @@ import subprocess
 import threading
 
 STATUS_DISCONNECT = 3
+READY_SECONDS = 120  # of which filling 4 GiB of memory takes most, on a busy machine
 
 
 class Generator:
@@ -33,7 +34,7 @@ class Generator:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         try:
-            self.ready = self._wait("ready", 30)
+            self.ready = self._wait("ready", READY_SECONDS)
         except BaseException:
             self.close()
             raise

@@ -69,6 +69,17 @@ answers(const char *name)
 	return ret == 0;
 }
 
+/* The socket at tp->path is this process's. */
+static void
+numbers_of(struct telemetry_path *tp)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(tp->path, &st), 0);
+	tp->dev = st.st_dev;
+	tp->ino = st.st_ino;
+}
+
 static void
 the_active_process_takes_the_usual_name_from_whoever_has_it(void **state)
 {
@@ -109,6 +120,34 @@ a_successors_socket_is_not_removed(void **state)
 	assert_int_equal(telemetry_path_take(&tp), -ENOENT);
 	close(own);
 	close(successor);
+}
+
+/*
+ * The first could not rename when its turn came (a folder that was read-only), the second has
+ * started since and bound the usual name in the place of a dead process's.
+ */
+static void
+a_name_that_is_taken_late_leaves_the_next_process_its_own(void **state)
+{
+	struct telemetry_path first, second;
+	int fd[2];
+
+	(void)state;
+	fd[0] = listen_at(TELEMETRY_NAME ":1");
+	assert_int_equal(telemetry_path_find(&first, dir), 0);
+	fd[1] = listen_at(TELEMETRY_NAME);
+	second = first;
+	snprintf(second.path, sizeof(second.path), "%s/" TELEMETRY_NAME, dir);
+	numbers_of(&second);
+	assert_int_equal(telemetry_path_take(&first), 0);
+	assert_int_equal(telemetry_path_take(&second), 0);
+	assert_true(answers(TELEMETRY_NAME));
+	assert_true(answers(TELEMETRY_NAME ":1"));
+	close(fd[0]);
+	assert_true(answers(TELEMETRY_NAME));
+	telemetry_path_remove(&second);
+	telemetry_path_remove(&first);
+	close(fd[1]);
 }
 
 /* A process that listens there until it is killed. */
@@ -309,6 +348,7 @@ test_process(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_active_process_takes_the_usual_name_from_whoever_has_it),
 		TEST(a_successors_socket_is_not_removed),
+		TEST(a_name_that_is_taken_late_leaves_the_next_process_its_own),
 		TEST(the_last_one_removes_the_names_of_dead_and_of_siblings),
 		TEST(the_active_process_removes_the_names_of_dead_ones_alone),
 		TEST(a_name_that_leads_to_another_process_is_not_ours),
