@@ -36,7 +36,7 @@ vfio_user_client_adopt(int fd, struct vfio_user_client **out)
 		return -ENOMEM;
 	c->fd = fd;
 	c->timeout_ms = VFIO_USER_CLIENT_TIMEOUT_MS;
-	STAILQ_INIT(&c->out);
+	sock_out_init(&c->out, VFIO_USER_CLIENT_TX_MAX);
 	*out = c;
 	return 0;
 }
@@ -62,15 +62,6 @@ vfio_user_client_connect(const char *path, struct vfio_user_client **out)
 }
 
 static void
-out_free(struct vfio_user_client *c, struct client_out *o)
-{
-	STAILQ_REMOVE_HEAD(&c->out, next);
-	c->out_bytes -= o->tx.hdr.size;
-	vfio_user_fds_close(&o->fds);
-	free(o);
-}
-
-static void
 events_free(struct vfio_user_client *c)
 {
 	if (c->read_ev != NULL)
@@ -91,9 +82,8 @@ client_end(struct vfio_user_client *c, int err)
 	close(c->fd);
 	c->fd = -1;
 	c->err = err;
-	while (!STAILQ_EMPTY(&c->out))
-		out_free(c, STAILQ_FIRST(&c->out));
-	vfio_user_fds_close(&c->fds);
+	sock_out_clear(&c->out);
+	sock_fds_close(&c->fds);
 	for (unsigned int i = 0; i < VFIO_USER_CLIENT_PENDING_MAX; i++) {
 		struct client_pending p = c->pending[i];
 
@@ -124,7 +114,7 @@ vfio_user_client_fd(const struct vfio_user_client *c)
 short
 vfio_user_client_events(const struct vfio_user_client *c)
 {
-	return STAILQ_EMPTY(&c->out) ? POLLIN : POLLIN | POLLOUT;
+	return sock_out_empty(&c->out) ? POLLIN : POLLIN | POLLOUT;
 }
 
 void
@@ -133,72 +123,22 @@ vfio_user_client_set_timeout(struct vfio_user_client *c, int ms)
 	c->timeout_ms = ms;
 }
 
-/* Keep what could not be sent, with descriptors of our own. */
-static int
-out_keep(struct vfio_user_client *c, const struct vfio_user_tx *tx, const int *fds,
-	unsigned int nfds)
-{
-	const size_t body_len = tx->hdr.size - VFIO_USER_HEADER_SIZE;
-	struct client_out *o = calloc(1, sizeof(*o) + body_len);
-
-	if (o == NULL)
-		return -ENOMEM;
-	o->tx = *tx;
-	o->tx.body = o->body;
-	if (body_len > 0)
-		memcpy(o->body, tx->body, body_len);
-	for (unsigned int i = 0; tx->sent == 0 && i < nfds; i++) {
-		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
-
-		if (fd < 0) {
-			int err = errno;
-
-			vfio_user_fds_close(&o->fds);
-			free(o);
-			return -err;
-		}
-		o->fds.fd[o->fds.n++] = fd;
-	}
-	STAILQ_INSERT_TAIL(&c->out, o, next);
-	c->out_bytes += tx->hdr.size;
-	if (c->write_ev != NULL)
-		event_add(c->write_ev, NULL);
-	return 0;
-}
-
 static int
 client_send(struct vfio_user_client *c, const struct vfio_user_header *hdr, const void *body,
 	const int *fds, unsigned int nfds)
 {
-	struct vfio_user_tx tx;
-	int ret = -EAGAIN;
+	struct sock_tx tx;
+	int ret;
 
-	vfio_user_tx_start(&tx, hdr, body);
-	if (STAILQ_EMPTY(&c->out))
-		ret = vfio_user_tx_push(&tx, c->fd, fds, nfds);
-	if (ret != -EAGAIN)
-		return ret;
-	if (tx.sent == 0 && c->out_bytes + hdr->size > VFIO_USER_CLIENT_TX_MAX)
-		return -EAGAIN;
-	ret = out_keep(c, &tx, fds, nfds);
-	/* Half a message is out and its rest is lost: the stream cannot be continued. */
-	if (ret < 0 && tx.sent > 0)
+	sock_tx_start(&tx, hdr, sizeof(*hdr), body, hdr->size - VFIO_USER_HEADER_SIZE);
+	ret = sock_out_send(&c->out, c->fd, &tx, fds, nfds);
+	if (ret == -ENOTRECOVERABLE) {
 		client_end(c, -ECONNRESET);
-	return ret;
-}
-
-static int
-out_push(struct vfio_user_client *c)
-{
-	while (!STAILQ_EMPTY(&c->out)) {
-		struct client_out *o = STAILQ_FIRST(&c->out);
-		int ret = vfio_user_tx_push(&o->tx, c->fd, o->fds.fd, o->fds.n);
-
-		if (ret < 0)
-			return ret;
-		out_free(c, o);
+		return -ECONNRESET;
 	}
-	return 0;
+	if (c->write_ev != NULL && !sock_out_empty(&c->out))
+		event_add(c->write_ev, NULL);
+	return ret;
 }
 
 static struct client_pending *
@@ -332,7 +272,7 @@ message_dispatch(struct vfio_user_client *c)
 		ret = reply_dispatch(c);
 	else
 		ret = vfio_user_is_command(&c->hdr) ? command_refuse(c) : -EPROTO;
-	vfio_user_fds_close(&c->fds);
+	sock_fds_close(&c->fds);
 	return ret;
 }
 
@@ -344,13 +284,13 @@ rx_step(struct vfio_user_client *c)
 	void *room =
 		head ? (uint8_t *)&c->hdr + c->got : c->body + (c->got - VFIO_USER_HEADER_SIZE);
 	size_t len = (head ? VFIO_USER_HEADER_SIZE : c->hdr.size) - c->got;
-	ssize_t n = vfio_user_stream_recv(c->fd, room, len, &c->fds);
+	ssize_t n = sock_recv(c->fd, room, len, &c->fds);
 
 	if (n <= 0)
 		return n == 0 ? -ECONNRESET : (int)n;
 	c->got += (uint32_t)n;
 	if (c->got == VFIO_USER_HEADER_SIZE &&
-		vfio_user_frame_check(&c->hdr, VFIO_USER_MSG_MAX) != VFIO_USER_FRAME_OK)
+		vfio_user_frame_check(&c->hdr, VFIO_USER_MSG_MAX) != SOCK_FRAME_OK)
 		return -EPROTO;
 	if (c->got >= VFIO_USER_HEADER_SIZE && c->got == c->hdr.size)
 		return message_dispatch(c);
@@ -365,7 +305,7 @@ vfio_user_client_process(struct vfio_user_client *c)
 	if (c->fd < 0 || c->in_process)
 		return c->fd < 0 ? c->err : -EDEADLK;
 	c->in_process = true;
-	ret = out_push(c);
+	ret = sock_out_push(&c->out, c->fd);
 	if (ret == -EAGAIN)
 		ret = 0;
 	/*
@@ -393,7 +333,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct vfio_user_client *c = arg;
 
-	if (vfio_user_client_process(c) == 0 && !STAILQ_EMPTY(&c->out))
+	if (vfio_user_client_process(c) == 0 && !sock_out_empty(&c->out))
 		event_add(c->write_ev, NULL);
 }
 
@@ -408,7 +348,7 @@ vfio_user_client_attach(struct vfio_user_client *c, struct event_base *base,
 	c->read_ev = event_new(base, c->fd, EV_READ | EV_PERSIST, on_event, c);
 	c->write_ev = event_new(base, c->fd, EV_WRITE, on_event, c);
 	if (c->read_ev == NULL || c->write_ev == NULL || event_add(c->read_ev, NULL) < 0 ||
-		(!STAILQ_EMPTY(&c->out) && event_add(c->write_ev, NULL) < 0)) {
+		(!sock_out_empty(&c->out) && event_add(c->write_ev, NULL) < 0)) {
 		events_free(c);
 		return -ENOMEM;
 	}

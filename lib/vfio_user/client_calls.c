@@ -66,7 +66,7 @@ vfio_user_client_flush(struct vfio_user_client *c)
 	const int64_t deadline = now_ms() + c->timeout_ms;
 	int ret = c->fd < 0 ? c->err : 0;
 
-	while (ret == 0 && !STAILQ_EMPTY(&c->out))
+	while (ret == 0 && !sock_out_empty(&c->out))
 		ret = wait_once(c, deadline);
 	return ret;
 }

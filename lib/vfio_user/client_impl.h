@@ -12,23 +12,11 @@
  * client.c: connection, requests, replies; client_calls.c: the synchronous helpers.
  */
 
-#include <sys/queue.h>
-
 #include "codec.h"
-#include "stream.h"
+#include "sock/out.h"
 #include "vfio_user.h"
 
 struct event;
-
-/** A message that the socket did not take at once. */
-struct client_out {
-	STAILQ_ENTRY(client_out) next;
-	struct vfio_user_tx tx;
-	struct vfio_user_fds fds;
-	uint8_t body[];
-};
-
-STAILQ_HEAD(client_out_queue, client_out);
 
 /** A request that waits for its reply. */
 struct client_pending {
@@ -48,12 +36,11 @@ struct vfio_user_client {
 	uint16_t next_id;
 	struct client_pending pending[VFIO_USER_CLIENT_PENDING_MAX];
 
-	struct client_out_queue out;
-	size_t out_bytes;
+	struct sock_out out;
 
 	struct vfio_user_header hdr; /* of the message being received */
 	uint32_t got;
-	struct vfio_user_fds fds;
+	struct sock_fds fds;
 	uint8_t body[VFIO_USER_BODY_MAX];
 
 	struct event *read_ev;

@@ -6,12 +6,12 @@
 
 #include "codec.h"
 
-enum vfio_user_frame
+enum sock_frame
 vfio_user_frame_check(const struct vfio_user_header *hdr, uint32_t msg_max)
 {
 	if (hdr->size < VFIO_USER_HEADER_SIZE || hdr->size > VFIO_USER_SKIP_MAX)
-		return VFIO_USER_FRAME_BROKEN;
-	return hdr->size > msg_max ? VFIO_USER_FRAME_SKIP : VFIO_USER_FRAME_OK;
+		return SOCK_FRAME_BROKEN;
+	return hdr->size > msg_max ? SOCK_FRAME_SKIP : SOCK_FRAME_OK;
 }
 
 struct vfio_user_header

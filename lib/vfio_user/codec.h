@@ -15,16 +15,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sock/front.h"
 #include "vfio_user.h"
 
-enum vfio_user_frame {
-	VFIO_USER_FRAME_OK,
-	VFIO_USER_FRAME_SKIP,	/**< too large: throw the body away and answer EMSGSIZE */
-	VFIO_USER_FRAME_BROKEN, /**< where the next message begins cannot be known */
-};
-
-/** What a header's size says about the stream. */
-enum vfio_user_frame vfio_user_frame_check(const struct vfio_user_header *hdr, uint32_t msg_max);
+/** What a header's size says about the stream; SKIP: answer EMSGSIZE. */
+enum sock_frame vfio_user_frame_check(const struct vfio_user_header *hdr, uint32_t msg_max);
 
 static inline bool
 vfio_user_is_reply(const struct vfio_user_header *hdr)

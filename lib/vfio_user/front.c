@@ -2,193 +2,35 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* The front: life of its one connection, and its public functions. */
+/* The front: its public functions. */
 
 #include <errno.h>
-#include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <syslog.h>
-#include <unistd.h>
-
-#include <event2/event.h>
 
 #include "front_impl.h"
 
-#define FRONT_LOG_MAX 160
-/*
- * While a request is pending nothing is read, so an end of file is not seen; at this interval the
- * socket is asked. Short against a person's patience, long against the cost of a poll().
- */
-#define FRONT_WATCH_MS 100
 /* Virtio's own limit of queues. */
 #define FRONT_QUEUES_MAX 65536u
 
-void
-front_log(const struct vfio_user_front *front, int level, const char *fmt, ...)
-{
-	char msg[FRONT_LOG_MAX];
-	va_list ap;
-
-	if (front->ops->log == NULL)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(msg, sizeof(msg), fmt, ap);
-	va_end(ap);
-	front->ops->log(front->ctx, level, msg);
-}
-
-bool
-front_busy(const struct vfio_user_front *front)
-{
-	return front->tx.active || front->gone || front->paused ||
-	       vfio_user_closer_full(front->closer) ||
-	       atomic_load_explicit(&front->mailbox->state, memory_order_acquire) != MAILBOX_EMPTY;
-}
-
-void
-front_events_destroy(struct vfio_user_front *front)
-{
-	struct event **ev[] = {&front->read_ev, &front->write_ev, &front->watch_ev};
-
-	for (size_t i = 0; i < sizeof(ev) / sizeof(ev[0]); i++) {
-		if (*ev[i] != NULL)
-			event_free(*ev[i]);
-		*ev[i] = NULL;
-	}
-}
-
-/* Nothing is on its way in or out. */
-static void
-front_forget_position(struct vfio_user_front *front)
-{
-	struct mailbox_stream *st = &front->mailbox->stream;
-
-	front_note(&st->rx_call, 0);
-	front_note(&st->tx_call, 0);
-	front_note(&st->rx_got, 0);
-	front_note(&st->rx_skip, 0);
-	front_note(&st->rx_nfds, 0);
-	front_note(&st->tx_active, 0);
-}
-
-/* Close everything of the connection; what stands in the mailbox is left alone. */
-static void
-connection_close(struct vfio_user_front *front)
-{
-	front_events_destroy(front);
-	vfio_user_discard_socket(front->closer, front->fd);
-	front->fd = -1;
-	vfio_user_fds_close(&front->rx.fds);
-	memset(&front->rx, 0, sizeof(front->rx));
-	front->tx.active = false;
-	front->tx_mailbox = false;
-	front->resuming = false;
-	front->broken = NULL;
-	front_forget_position(front);
-}
-
-void
-front_drop(struct vfio_user_front *front, int level, const char *why)
-{
-	connection_close(front);
-	front_log(front, level, "%s", why);
-	front->gone = front->ops->disconnected != NULL;
-	if (front->gone)
-		front->ops->disconnected(front->ctx);
-	/*
-	 * A reply that was not sent, or that the owner has just left for a request without a
-	 * client.
-	 */
-	vfio_user_front_reply(front);
-}
-
-static void
-on_read(evutil_socket_t fd, short what, void *arg)
-{
-	front_rx(arg);
-}
-
-static void
-on_write(evutil_socket_t fd, short what, void *arg)
-{
-	struct vfio_user_front *front = arg;
-
-	if (front->tx.active)
-		front_tx(front);
-	front_rearm(front);
-}
-
-static void
-on_watch(evutil_socket_t fd, short what, void *arg)
-{
-	struct vfio_user_front *front = arg;
-	struct pollfd p = {.fd = front->fd, .events = 0};
-
-	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
-		front_drop(front, LOG_INFO, "client has gone before its request was done");
-	else
-		front_rearm(front);
-}
-
-void
-front_rearm(struct vfio_user_front *front)
-{
-	const struct timeval watch = {.tv_usec = FRONT_WATCH_MS * 1000};
-
-	if (front->fd < 0)
-		return;
-	if (front->tx.active)
-		event_add(front->write_ev, NULL);
-	if (front_busy(front)) {
-		event_del(front->read_ev);
-		event_add(front->watch_ev, &watch);
-	} else {
-		event_del(front->watch_ev);
-		event_add(front->read_ev, NULL);
-		/* What a predecessor has read does not make the socket readable. */
-		if (front->resuming)
-			event_active(front->read_ev, EV_READ, 0);
-	}
-}
-
-bool
-front_events_create(struct vfio_user_front *front, int fd)
-{
-	front->read_ev = event_new(front->base, fd, EV_READ | EV_PERSIST, on_read, front);
-	front->write_ev = event_new(front->base, fd, EV_WRITE, on_write, front);
-	front->watch_ev = event_new(front->base, -1, 0, on_watch, front);
-	if (front->read_ev != NULL && front->write_ev != NULL && front->watch_ev != NULL)
-		return true;
-	front_events_destroy(front);
-	return false;
-}
-
-void
-front_attach(struct vfio_user_front *front, int fd)
-{
-	if (!front_events_create(front, fd)) {
-		front_log(front, LOG_ERR, "no memory for a connection");
-		vfio_user_discard_socket(front->closer, fd);
-		return;
-	}
-	front->rx.fds.closer = front->closer;
-	front->fd = fd;
-	front->connection++;
-	front_note(&front->mailbox->stream.connection, front->connection);
-	front->stats.connections++;
-	front_log(front, LOG_INFO, "client has connected");
-	if (front->ops->connected != NULL)
-		front->ops->connected(front->ctx);
-	front_rearm(front);
-}
-
 static int
-front_init(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+front_begin(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
 {
-	int ret;
+	const struct sock_front_conf sock = {
+		.proto = &front_proto,
+		.base = conf->base,
+		.mailbox = conf->mailbox,
+		.path = conf->path,
+		.mode = conf->mode,
+		.gid = conf->gid,
+		.ops = {conf->ops->request, conf->ops->connected, conf->ops->disconnected,
+			conf->ops->log},
+		.ctx = conf->ctx,
+		.adopt = conf->adopt,
+		.listen_fd = conf->listen_fd,
+		.conn_fd = conf->conn_fd,
+		.gone = conf->gone,
+		.request_fds = conf->request_fds,
+	};
 
 	if (conf->max_queues > 0) {
 		front->kicks = malloc(conf->max_queues * sizeof(*front->kicks));
@@ -199,20 +41,7 @@ front_init(struct vfio_user_front *front, const struct vfio_user_front_conf *con
 		front->kicks[i] = -1;
 	front->max_queues = conf->max_queues;
 	front->any_fd = conf->any_fd;
-	front->closer = vfio_user_closer_create();
-	if (front->closer == NULL)
-		return -ENOMEM;
-	front->base = conf->base;
-	front->mailbox = conf->mailbox;
-	front->ops = conf->ops;
-	front->ctx = conf->ctx;
-	if (conf->adopt)
-		return front_adopt(front, conf);
-	front->connection = conf->mailbox->connection;
-	ret = front_listen(front, conf);
-	if (ret == 0)
-		front_forget_position(front);
-	return ret;
+	return sock_front_begin(&front->sock, &sock);
 }
 
 int
@@ -228,11 +57,7 @@ vfio_user_front_create(const struct vfio_user_front_conf *conf, struct vfio_user
 	front = calloc(1, sizeof(*front));
 	if (front == NULL)
 		return -ENOMEM;
-	front->fd = -1;
-	front->listen_fd = -1;
-	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
-		front->req_fds[i] = -1;
-	ret = front_init(front, conf);
+	ret = front_begin(front, conf);
 	if (ret < 0) {
 		vfio_user_front_destroy(front);
 		return ret;
@@ -246,63 +71,63 @@ vfio_user_front_destroy(struct vfio_user_front *front)
 {
 	if (front == NULL)
 		return;
-	if (front->fd >= 0)
-		connection_close(front);
-	front_unlisten(front);
-	if (front->adopt_ev != NULL)
-		event_free(front->adopt_ev);
-	vfio_user_discard(front->closer, front->req_fds, MAILBOX_FDS_MAX);
-	vfio_user_closer_release(front->closer);
+	sock_front_end(&front->sock);
 	free(front->kicks);
 	free(front);
 }
 
 void
+vfio_user_front_reply(struct vfio_user_front *front)
+{
+	sock_front_reply(&front->sock);
+}
+
+void
 vfio_user_front_disconnect(struct vfio_user_front *front)
 {
-	if (front->fd >= 0)
-		front_drop(front, LOG_INFO, "disconnected by the device");
+	sock_front_disconnect(&front->sock);
 }
 
 void
 vfio_user_front_gone_done(struct vfio_user_front *front)
 {
-	front->gone = false;
-	front_listen_on(front);
-	vfio_user_front_reply(front);
-	if (!front->in_rx)
-		front_rearm(front);
+	sock_front_gone_done(&front->sock);
 }
 
 int *
 vfio_user_front_request_fds(struct vfio_user_front *front)
 {
-	return front->req_fds;
+	return front->sock.req_fds;
 }
 
 int
 vfio_user_front_listen_fd(const struct vfio_user_front *front)
 {
-	return front->listen_fd;
+	return front->sock.listen_fd;
 }
 
 int
 vfio_user_front_conn_fd(const struct vfio_user_front *front)
 {
-	return front->fd;
+	return front->sock.fd;
 }
 
 void
 vfio_user_front_pause(struct vfio_user_front *front)
 {
-	front->paused = true;
-	front_rearm(front);
+	sock_front_pause(&front->sock);
+}
+
+void
+vfio_user_front_set_mailbox(struct vfio_user_front *front, struct mailbox *mailbox)
+{
+	sock_front_set_mailbox(&front->sock, mailbox);
 }
 
 bool
 vfio_user_front_connected(const struct vfio_user_front *front)
 {
-	return front->fd >= 0;
+	return front->sock.fd >= 0;
 }
 
 void
@@ -323,8 +148,17 @@ vfio_user_front_set_kick(struct vfio_user_front *front, unsigned int queue, int 
 	return 0;
 }
 
-const struct vfio_user_front_stats *
+struct vfio_user_front_stats
 vfio_user_front_get_stats(const struct vfio_user_front *front)
 {
-	return &front->stats;
+	const struct sock_front_stats *s = &front->sock.stats;
+
+	return (struct vfio_user_front_stats){
+		.connections = s->connections,
+		.surplus = s->surplus,
+		.messages = s->messages,
+		.kicks = front->n_kicks,
+		.spurious_kicks = front->n_spurious,
+		.malformed = s->malformed,
+	};
 }

@@ -187,7 +187,7 @@ void vfio_user_front_set_notify(
  */
 int vfio_user_front_set_kick(struct vfio_user_front *front, unsigned int queue, int fd);
 
-const struct vfio_user_front_stats *vfio_user_front_get_stats(const struct vfio_user_front *front);
+struct vfio_user_front_stats vfio_user_front_get_stats(const struct vfio_user_front *front);
 
 /* ---- Device side */
 

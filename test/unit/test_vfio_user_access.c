@@ -142,11 +142,12 @@ struct multi {
 
 static const struct multi three_writes = {
 	.n = 3,
-	.w = {
-		{.offset = 0x10, .region = BAR0, .count = 4, .data = "abcd"},
-		{.offset = 0x20, .region = CFG, .count = 8, .data = "12345678"},
-		{.offset = 0x30, .region = BAR0, .count = 1, .data = "z"},
-	},
+	.w =
+		{
+			{.offset = 0x10, .region = BAR0, .count = 4, .data = "abcd"},
+			{.offset = 0x20, .region = CFG, .count = 8, .data = "12345678"},
+			{.offset = 0x30, .region = BAR0, .count = 1, .data = "z"},
+		},
 };
 
 static uint64_t
@@ -346,7 +347,11 @@ static void
 malformed_unmap_is_refused(void **state)
 {
 	static const struct vfio_user_dma_unmap table[] = {
-		{23, 0, 0, 0x1000}, {24, 1, 0, 0x1000}, {24, 4, 0, 0}, {24, 3, 0, 0}, {24, 0, 0, 0},
+		{23, 0, 0, 0x1000},
+		{24, 1, 0, 0x1000},
+		{24, 4, 0, 0},
+		{24, 3, 0, 0},
+		{24, 0, 0, 0},
 		{24, 0, UINT64_MAX - 0xfff, 0x2000},
 	};
 	struct bench *b = *state;

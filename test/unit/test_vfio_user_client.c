@@ -299,7 +299,9 @@ descriptors_of_a_kept_request_are_kept_with_it(void **state)
 		char control[CMSG_SPACE(sizeof(int))];
 		struct vfio_user_header hdr;
 		struct iovec iov = {&hdr, sizeof(hdr)};
-		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		struct msghdr msg = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
 			.msg_controllen = sizeof(control)};
 
 		vfio_user_client_process(p->c);

@@ -2,14 +2,13 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* vfio-user on the wire: frames, version bodies, bytes and descriptors through a socket. */
+/* vfio-user on the wire: frames, version bodies. */
 
 #include <errno.h>
 #include <string.h>
 
 #include "test.h"
 #include "vfio_user/codec.h"
-#include "vfio_user/stream.h"
 #include "vfio_user_fixture.h"
 
 static void
@@ -17,16 +16,16 @@ message_size_decides_whether_the_stream_can_be_followed(void **state)
 {
 	static const struct {
 		uint32_t size;
-		enum vfio_user_frame frame;
+		enum sock_frame frame;
 	} table[] = {
-		{0, VFIO_USER_FRAME_BROKEN},
-		{15, VFIO_USER_FRAME_BROKEN},
-		{16, VFIO_USER_FRAME_OK},
-		{VFIO_USER_MSG_MAX, VFIO_USER_FRAME_OK},
-		{VFIO_USER_MSG_MAX + 1, VFIO_USER_FRAME_SKIP},
-		{VFIO_USER_SKIP_MAX, VFIO_USER_FRAME_SKIP},
-		{VFIO_USER_SKIP_MAX + 1, VFIO_USER_FRAME_BROKEN},
-		{UINT32_MAX, VFIO_USER_FRAME_BROKEN},
+		{0, SOCK_FRAME_BROKEN},
+		{15, SOCK_FRAME_BROKEN},
+		{16, SOCK_FRAME_OK},
+		{VFIO_USER_MSG_MAX, SOCK_FRAME_OK},
+		{VFIO_USER_MSG_MAX + 1, SOCK_FRAME_SKIP},
+		{VFIO_USER_SKIP_MAX, SOCK_FRAME_SKIP},
+		{VFIO_USER_SKIP_MAX + 1, SOCK_FRAME_BROKEN},
+		{UINT32_MAX, SOCK_FRAME_BROKEN},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -198,96 +197,6 @@ version_built_here_is_understood_here(void **state)
 		assert_int_equal(vfio_user_version_build(body, room, &in), -ENOBUFS);
 }
 
-static void
-exact_reads_give_each_message_its_own_descriptors(void **state)
-{
-	int before = open_fds(), sv[2], a = memfd("a"), b = memfd("b");
-	struct vfio_user_fds fds = {.n = 0};
-	char buf[16];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-	send_with_fds(sv[0], "0123456789abcdef", 16, &a, 1);
-	send_with_fds(sv[0], "fedcba9876543210", 16, NULL, 0);
-	send_with_fds(sv[0], "0123456789abcdef", 16, &b, 1);
-	for (int i = 0; i < 3; i++) {
-		assert_int_equal(vfio_user_stream_recv(sv[1], buf, 16, &fds), 16);
-		assert_int_equal(fds.n, i == 1 ? 0 : 1);
-		if (i != 1)
-			assert_true(same_file(fds.fd[0], i == 0 ? a : b));
-		vfio_user_fds_close(&fds);
-	}
-	assert_int_equal(vfio_user_stream_recv(sv[1], buf, 16, &fds), -EAGAIN);
-	close_all(4, (int[]){sv[0], sv[1], a, b});
-	assert_int_equal(open_fds(), before);
-}
-
-static void
-received_descriptors_are_close_on_exec(void **state)
-{
-	int sv[2], a = memfd("a");
-	struct vfio_user_fds fds = {.n = 0};
-	char c;
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-	send_with_fds(sv[0], "x", 1, &a, 1);
-	assert_int_equal(vfio_user_stream_recv(sv[1], &c, 1, &fds), 1);
-	assert_int_equal(fcntl(fds.fd[0], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-	vfio_user_fds_close(&fds);
-	close_all(3, (int[]){sv[0], sv[1], a});
-}
-
-static void
-descriptors_past_the_limit_are_all_closed_and_said_to_be_lost(void **state)
-{
-	int before = open_fds(), sv[2], many[VFIO_USER_FDS_MAX + 1], a = memfd("a");
-	struct vfio_user_fds fds = {.n = 0};
-	char buf[2];
-
-	for (unsigned int i = 0; i <= VFIO_USER_FDS_MAX; i++)
-		many[i] = a;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-	/* Too many at once, then too many in two pieces of one message. */
-	send_with_fds(sv[0], "x", 1, many, VFIO_USER_FDS_MAX + 1);
-	assert_int_equal(vfio_user_stream_recv(sv[1], buf, 1, &fds), 1);
-	assert_true(fds.lost && fds.n == 0);
-	vfio_user_fds_close(&fds);
-	send_with_fds(sv[0], "x", 1, many, VFIO_USER_FDS_MAX);
-	send_with_fds(sv[0], "x", 1, many, 1);
-	assert_int_equal(vfio_user_stream_recv(sv[1], buf, 1, &fds), 1);
-	assert_int_equal(vfio_user_stream_recv(sv[1], buf, 1, &fds), 1);
-	assert_true(fds.lost && fds.n == 0);
-	close_all(3, (int[]){sv[0], sv[1], a});
-	assert_int_equal(open_fds(), before);
-}
-
-static void
-message_larger_than_the_socket_is_sent_in_pieces(void **state)
-{
-	static uint8_t body[1024 * 1024], got[sizeof(body)];
-	const struct vfio_user_header hdr = {.id = 1, .size = VFIO_USER_HEADER_SIZE + sizeof(body)};
-	struct vfio_user_tx tx = {.active = false};
-	struct vfio_user_fds fds = {.n = 0};
-	size_t n = 0;
-	int sv[2], ret;
-
-	memset(body, 0x5a, sizeof(body));
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-	vfio_user_tx_start(&tx, &hdr, body);
-	ret = vfio_user_tx_push(&tx, sv[0], NULL, 0);
-	assert_int_equal(ret, -EAGAIN);
-	assert_true(tx.active);
-	while (n < hdr.size) {
-		uint8_t *to = n < 16 ? got : got + n - 16;
-		ssize_t r = vfio_user_stream_recv(sv[1], to, n < 16 ? 16 - n : hdr.size - n, &fds);
-
-		n += r > 0 ? (size_t)r : 0;
-		vfio_user_tx_push(&tx, sv[0], NULL, 0);
-	}
-	assert_false(tx.active);
-	assert_memory_equal(got, body, sizeof(body));
-	close_all(2, sv);
-}
-
 static int
 test_vfio_user_codec(void)
 {
@@ -301,10 +210,6 @@ test_vfio_user_codec(void)
 		cmocka_unit_test(version_nested_deeper_than_anything_sensible_is_refused),
 		cmocka_unit_test(version_must_end_with_its_only_nul),
 		cmocka_unit_test(version_built_here_is_understood_here),
-		cmocka_unit_test(exact_reads_give_each_message_its_own_descriptors),
-		cmocka_unit_test(received_descriptors_are_close_on_exec),
-		cmocka_unit_test(descriptors_past_the_limit_are_all_closed_and_said_to_be_lost),
-		cmocka_unit_test(message_larger_than_the_socket_is_sent_in_pieces),
 	};
 
 	return cmocka_run_group_tests_name("vfio_user_codec", tests, NULL, NULL);

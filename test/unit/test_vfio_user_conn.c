@@ -23,7 +23,7 @@ second_client_is_told_busy_and_turned_away(void **state)
 	assert_reply(second, 7, EBUSY);
 	assert_true(hung_up(second));
 	assert_int_equal(b->connected, 1);
-	assert_int_equal(vfio_user_front_get_stats(b->front)->surplus, 1);
+	assert_int_equal(vfio_user_front_get_stats(b->front).surplus, 1);
 	send_reset(first, 1);
 	pump(b->place.base);
 	assert_reply(first, 1, 0);

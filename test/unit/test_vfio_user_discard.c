@@ -12,7 +12,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 
-#include "vfio_user/discard.h"
+#include "sock/discard.h"
 #include "vfio_user_front_bench.h"
 
 #define LINGER_S 60
@@ -87,50 +87,50 @@ memory_and_eventfds_are_harmless_all_else_is_not(void **state)
 	int pipes[2];
 
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	assert_true(vfio_user_fd_harmless(memory));
-	assert_true(vfio_user_fd_harmless(event));
-	assert_false(vfio_user_fd_harmless(pipes[0]));
-	assert_false(vfio_user_fd_harmless(udp));
-	assert_false(vfio_user_fd_harmless(null));
-	assert_false(vfio_user_fd_harmless(path));
-	assert_false(vfio_user_fd_harmless(-1));
+	assert_true(sock_fd_harmless(memory));
+	assert_true(sock_fd_harmless(event));
+	assert_false(sock_fd_harmless(pipes[0]));
+	assert_false(sock_fd_harmless(udp));
+	assert_false(sock_fd_harmless(null));
+	assert_false(sock_fd_harmless(path));
+	assert_false(sock_fd_harmless(-1));
 	close_all(7, (int[]){memory, event, udp, null, path, pipes[0], pipes[1]});
 }
 
 static void
 stubborn_descriptor_is_closed_by_somebody_else(void **state)
 {
-	struct vfio_user_closer *closer = vfio_user_closer_create();
+	struct sock_closer *closer = sock_closer_create();
 	const int before = open_fds();
 	struct stubborn s = stubborn_new();
 
 	alarm(STUCK_S);
-	vfio_user_discard(closer, (int[]){-1, s.fd, memfd("x")}, 3);
+	sock_discard(closer, (int[]){-1, s.fd, memfd("x")}, 3);
 	alarm(0);
-	assert_false(vfio_user_closer_full(closer));
-	vfio_user_closer_release(closer); /* its owner may go first */
+	assert_false(sock_closer_full(closer));
+	sock_closer_release(closer); /* its owner may go first */
 	let_go(&s, before);
 }
 
 static void
 closer_is_full_while_too_many_do_not_close(void **state)
 {
-	struct vfio_user_closer *closer = vfio_user_closer_create();
+	struct sock_closer *closer = sock_closer_create();
 	const int before = open_fds();
-	int fds[VFIO_USER_CLOSER_MAX];
+	int fds[SOCK_CLOSER_MAX];
 	struct stubborn s = stubborn_new();
 
 	fds[0] = s.fd;
-	for (unsigned int i = 1; i < VFIO_USER_CLOSER_MAX; i++)
+	for (unsigned int i = 1; i < SOCK_CLOSER_MAX; i++)
 		fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-	vfio_user_discard(closer, fds, VFIO_USER_CLOSER_MAX);
-	assert_true(vfio_user_closer_full(closer));
+	sock_discard(closer, fds, SOCK_CLOSER_MAX);
+	assert_true(sock_closer_full(closer));
 	let_go(&s, before);
 	alarm(STUCK_S);
-	while (vfio_user_closer_full(closer))
+	while (sock_closer_full(closer))
 		sched_yield();
 	alarm(0);
-	vfio_user_closer_release(closer);
+	sock_closer_release(closer);
 }
 
 /* ---- at the front */
@@ -280,14 +280,14 @@ client_whose_descriptors_do_not_close_is_not_read_on(void **state)
 	int s = negotiated_client(b), fds = open_fds();
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct stubborn st = stubborn_new();
-	int many[VFIO_USER_CLOSER_MAX];
+	int many[SOCK_CLOSER_MAX];
 
-	for (unsigned int i = 0; i < VFIO_USER_CLOSER_MAX; i++)
+	for (unsigned int i = 0; i < SOCK_CLOSER_MAX; i++)
 		many[i] = i == 0 ? st.fd : null;
 	raw_send(s, (struct raw){.id = 3,
 			    .command = VFIO_USER_DEVICE_RESET,
 			    .fds = many,
-			    .nfds = VFIO_USER_CLOSER_MAX});
+			    .nfds = SOCK_CLOSER_MAX});
 	send_reset(s, 4);
 	close(null);
 	close(st.fd);

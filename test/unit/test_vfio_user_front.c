@@ -195,7 +195,9 @@ as_many_descriptors_as_announced_arrive(void **state)
 
 	for (unsigned int i = 0; i < VFIO_USER_FDS_MAX; i++)
 		many[i] = file;
-	raw_send(s, (struct raw){.id = 3, .command = VFIO_USER_DEVICE_SET_IRQS, .fds = many,
+	raw_send(s, (struct raw){.id = 3,
+			    .command = VFIO_USER_DEVICE_SET_IRQS,
+			    .fds = many,
 			    .nfds = VFIO_USER_FDS_MAX});
 	pump(b->place.base);
 	assert_int_equal(b->nfds, VFIO_USER_FDS_MAX);
@@ -227,7 +229,7 @@ message_that_cannot_be_followed_ends_the_connection(void **state)
 		pump(b->place.base);
 		assert_true(hung_up(s));
 		assert_int_equal(b->disconnected, i + 1);
-		assert_int_equal(vfio_user_front_get_stats(b->front)->malformed, i + 1);
+		assert_int_equal(vfio_user_front_get_stats(b->front).malformed, i + 1);
 		close(s);
 	}
 	assert_int_equal(b->requests, 0);

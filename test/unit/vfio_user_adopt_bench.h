@@ -11,6 +11,7 @@
  * that is no more.
  */
 
+#include "sock_front_death.h"
 #include "vfio_user/front_impl.h"
 #include "vfio_user_front_bench.h"
 
@@ -28,21 +29,10 @@ dup_of(int fd)
 	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* The front's memory and descriptors go, nobody is told. */
 UNUSED static void
 front_dies(struct vfio_user_front *front)
 {
-	front_events_destroy(front);
-	event_free(front->listen_ev);
-	event_free(front->retry_ev);
-	if (front->adopt_ev != NULL)
-		event_free(front->adopt_ev);
-	if (front->fd >= 0)
-		close(front->fd);
-	close(front->listen_fd);
-	vfio_user_fds_close(&front->rx.fds);
-	vfio_user_discard(front->closer, front->req_fds, MAILBOX_FDS_MAX);
-	vfio_user_closer_release(front->closer);
+	sock_front_dies(&front->sock);
 	free(front->kicks);
 	free(front);
 }
@@ -53,7 +43,7 @@ kill_front(struct bench *b)
 	struct kept_front k = {
 		.listen_fd = dup_of(vfio_user_front_listen_fd(b->front)),
 		.conn_fd = dup_of(vfio_user_front_conn_fd(b->front)),
-		.gone = b->front->gone,
+		.gone = b->front->sock.gone,
 	};
 
 	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)

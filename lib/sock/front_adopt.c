@@ -52,55 +52,59 @@ marks_gone(const uint8_t *room, size_t len)
 	return room[len - 1] != FRONT_MARK_BYTE;
 }
 
-static bool
-may_carry_descriptors(uint16_t command)
-{
-	return command == VFIO_USER_DMA_MAP || command == VFIO_USER_DEVICE_SET_IRQS;
-}
-
 /* A message whose header has been looked at lies before or at its end. */
 static bool
-rx_plausible(const struct front_rx *rx)
+rx_plausible(const struct sock_front *front)
 {
-	const uint32_t body = rx->hdr.size - VFIO_USER_HEADER_SIZE;
+	const struct sock_proto *proto = front->proto;
+	const struct sock_front_rx *rx = &front->rx;
+	const char *why;
 
-	if (rx->got < VFIO_USER_HEADER_SIZE)
+	if (rx->got < proto->header_size)
 		return rx->skip == 0;
-	if (rx->got == VFIO_USER_HEADER_SIZE && rx->skip == 0)
+	if (rx->got == proto->header_size && rx->skip == 0)
 		return true; /* front_rx_proceed() looks at it */
-	if (vfio_user_is_reply(&rx->hdr))
-		return false;
-	switch (vfio_user_frame_check(&rx->hdr, VFIO_USER_MSG_MAX)) {
-	case VFIO_USER_FRAME_OK:
-		return rx->skip == 0 && rx->got <= rx->hdr.size;
-	case VFIO_USER_FRAME_SKIP:
-		return rx->skip == 0 ? rx->got == VFIO_USER_MSG_MAX
-				     : rx->got == VFIO_USER_HEADER_SIZE && rx->skip <= body;
-	case VFIO_USER_FRAME_BROKEN:
+	switch (proto->frame(rx->hdr, &why)) {
+	case SOCK_FRAME_OK:
+		return rx->skip == 0 && rx->got <= proto->size(rx->hdr);
+	case SOCK_FRAME_SKIP:
+		return rx->skip == 0
+			       ? rx->got == front_msg_max(front)
+			       : rx->got == proto->header_size &&
+					 rx->skip <= proto->size(rx->hdr) - proto->header_size;
+	case SOCK_FRAME_BROKEN:
 		break;
 	}
 	return false;
 }
 
-/* A header that is complete but not looked at: its size must not be used yet. */
+/*
+ * A header is complete, a call for the body was under way, so it had been looked at. @return false:
+ * it was not one that a body follows
+ */
 static bool
-header_is_new(const struct front_rx *rx)
+body_was_due(struct sock_front *front)
 {
-	return rx->got == VFIO_USER_HEADER_SIZE && rx->skip == 0;
+	struct sock_front_rx *rx = &front->rx;
+	const char *why;
+
+	if (rx->skip > 0)
+		return false;
+	if (rx->got < front->proto->header_size)
+		return true;
+	return front->proto->frame(rx->hdr, &why) == SOCK_FRAME_OK;
 }
 
 /* Bytes were being received. @return NULL, or why the connection cannot go on */
 static const char *
-rx_settle(struct vfio_user_front *front)
+rx_settle(struct sock_front *front)
 {
 	struct mailbox_stream *st = &front->mailbox->stream;
-	struct front_rx *rx = &front->rx;
+	struct sock_front_rx *rx = &front->rx;
 	const uint8_t *room;
 	size_t len;
 
-	/* The call for the body comes after the look at the header. */
-	if (rx->skip > 0 || (header_is_new(rx) && vfio_user_frame_check(&rx->hdr,
-							  VFIO_USER_MSG_MAX) != VFIO_USER_FRAME_OK))
+	if (!body_was_due(front))
 		return WHY_RECEIVING;
 	room = front_rx_room(front, &len);
 	if (len == 0)
@@ -109,30 +113,32 @@ rx_settle(struct vfio_user_front *front)
 		return NULL;
 	if (!marks_gone(room, len))
 		return WHY_RECEIVING;
-	if (rx->got < VFIO_USER_HEADER_SIZE)
-		memcpy(&rx->hdr, st->rx_header, sizeof(rx->hdr));
+	if (rx->got < front->proto->header_size)
+		memcpy(rx->hdr, st->rx_header, sizeof(rx->hdr));
 	rx->got += (uint32_t)len;
-	return may_carry_descriptors(rx->hdr.command) ? WHY_LOST : NULL;
+	return front->proto->may_carry_fds(rx->hdr) ? WHY_LOST : NULL;
 }
 
 /* A message on its way in. */
 static const char *
-rx_take(struct vfio_user_front *front)
+rx_take(struct sock_front *front)
 {
 	const struct mailbox_stream *st = &front->mailbox->stream;
-	struct front_rx *rx = &front->rx;
+	struct sock_front_rx *rx = &front->rx;
 	const char *why = NULL;
 
 	rx->got = st->rx_got;
 	rx->skip = st->rx_skip;
-	memcpy(&rx->hdr, st->rx_header, sizeof(rx->hdr));
-	if (!rx_plausible(rx))
+	memcpy(rx->hdr, st->rx_header, sizeof(rx->hdr));
+	if (!rx_plausible(front))
 		return WHY_DAMAGED;
+	if (rx->got >= front->proto->header_size)
+		rx->size = (uint32_t)front->proto->size(rx->hdr);
 	if (st->rx_nfds > 0 && rx->got > 0)
 		return WHY_LOST;
 	/* What was skipped to its end was more than is noted. */
-	if (rx->got == VFIO_USER_MSG_MAX)
-		rx->got = rx->hdr.size;
+	if (rx->got == front_msg_max(front))
+		rx->got = rx->size;
 	if (st->rx_call == rx->got + 1)
 		why = rx_settle(front);
 	front->resuming = rx->got > 0;
@@ -141,27 +147,28 @@ rx_take(struct vfio_user_front *front)
 
 /* A reply on its way out. */
 static const char *
-tx_take(struct vfio_user_front *front, uint32_t state)
+tx_take(struct sock_front *front, uint32_t state)
 {
 	const struct mailbox *mb = front->mailbox;
-	const uint32_t left = mb->stream.tx_left;
-	struct vfio_user_header hdr;
+	const uint32_t left = mb->stream.tx_left, head = front->proto->header_size;
+	uint8_t hdr[SOCK_HEADER_MAX];
+	uint64_t size;
 
-	memcpy(&hdr, mb->reply_header, sizeof(hdr));
-	if (state == MAILBOX_REQUEST || hdr.size < VFIO_USER_HEADER_SIZE ||
-		hdr.size > VFIO_USER_MSG_MAX || left > hdr.size)
+	memcpy(hdr, mb->reply_header, sizeof(hdr));
+	size = front->proto->size(hdr);
+	if (state == MAILBOX_REQUEST || size < head || size > front_msg_max(front) || left > size)
 		return WHY_DAMAGED;
 	if (mb->stream.tx_call == left + 1)
 		return WHY_SENDING;
-	vfio_user_tx_start(&front->tx, &hdr, mb->reply);
-	front->tx.sent = hdr.size - left;
+	sock_tx_start(&front->tx, hdr, head, mb->reply, (uint32_t)size - head);
+	front->tx.sent = (size_t)size - left;
 	front->tx_mailbox = state == MAILBOX_REPLY;
 	return NULL;
 }
 
 /* The request that stands has the descriptors that it came with. */
 static bool
-request_whole(const struct vfio_user_front *front)
+request_whole(const struct sock_front *front)
 {
 	const struct mailbox *mb = front->mailbox;
 
@@ -173,7 +180,7 @@ request_whole(const struct vfio_user_front *front)
 
 /* @return NULL, or why the connection cannot go on */
 static const char *
-position_take(struct vfio_user_front *front)
+position_take(struct sock_front *front)
 {
 	struct mailbox *mb = front->mailbox;
 	const uint32_t state = atomic_load_explicit(&mb->state, memory_order_acquire);
@@ -194,17 +201,17 @@ position_take(struct vfio_user_front *front)
 static void
 on_adopt(evutil_socket_t fd, short what, void *arg)
 {
-	struct vfio_user_front *front = arg;
+	struct sock_front *front = arg;
 	const char *why = front->broken;
 
 	if (why != NULL) {
-		front_drop(front, LOG_WARNING, why);
+		sock_front_drop(front, LOG_WARNING, why);
 		return;
 	}
 	if (front->tx.active)
 		front_tx(front);
 	else
-		vfio_user_front_reply(front);
+		sock_front_reply(front);
 	front_rearm(front);
 }
 
@@ -218,7 +225,7 @@ is_stream_socket(int fd)
 }
 
 int
-front_adopt(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+front_adopt(struct sock_front *front, const struct sock_front_conf *conf)
 {
 	int ret;
 
@@ -229,16 +236,18 @@ front_adopt(struct vfio_user_front *front, const struct vfio_user_front_conf *co
 		return -ENOMEM;
 	if (conf->conn_fd >= 0 && !front_events_create(front, conf->conn_fd))
 		return -ENOMEM;
-	ret = front_listen_adopt(front, conf);
+	front->gone = conf->gone;
+	/* Known before a peer is looked for. */
+	front->fd = conf->conn_fd;
+	ret = conf->connect ? front_connect(front, conf) : front_listen_adopt(front, conf);
 	if (ret < 0) {
 		front_events_destroy(front);
+		front->fd = -1;
 		return ret;
 	}
 	memcpy(front->req_fds, conf->request_fds, sizeof(front->req_fds));
 	front->rx.fds.closer = front->closer;
 	front->connection = conf->mailbox->stream.connection;
-	front->gone = conf->gone;
-	front->fd = conf->conn_fd;
 	if (front->fd >= 0)
 		front->broken = position_take(front);
 	event_active(front->adopt_ev, EV_TIMEOUT, 0);
@@ -246,7 +255,7 @@ front_adopt(struct vfio_user_front *front, const struct vfio_user_front_conf *co
 }
 
 void
-vfio_user_front_set_mailbox(struct vfio_user_front *front, struct mailbox *mailbox)
+sock_front_set_mailbox(struct sock_front *front, struct mailbox *mailbox)
 {
 	front->mailbox = mailbox;
 	/* All that is sent stands there. */

@@ -14,16 +14,16 @@
 
 /* Nobody has taken these, or only duplicates of them. */
 static void
-request_fds_close(struct vfio_user_front *front)
+request_fds_close(struct sock_front *front)
 {
-	vfio_user_discard(front->closer, front->req_fds, MAILBOX_FDS_MAX);
+	sock_discard(front->closer, front->req_fds, MAILBOX_FDS_MAX);
 	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
 		front->req_fds[i] = -1;
 }
 
 /* The reply in the mailbox is dealt with. */
 static void
-reply_done(struct vfio_user_front *front, bool current)
+reply_done(struct sock_front *front, bool current)
 {
 	struct mailbox *mb = front->mailbox;
 	bool end = current && mb->close;
@@ -33,38 +33,40 @@ reply_done(struct vfio_user_front *front, bool current)
 	atomic_store_explicit(&mb->state, MAILBOX_EMPTY, memory_order_release);
 	front_note(&mb->stream.tx_active, 0);
 	if (end)
-		front_drop(front, LOG_INFO, "ended by the device");
+		sock_front_drop(front, LOG_INFO, "ended by the device");
 }
 
-/* hdr and body stand in the mailbox, too. hdr->size is checked: the body does not leave it. */
+/*
+ * hdr and body stand in the mailbox, too. The length is checked: the body does not leave it.
+ */
 static void
-tx_begin(struct vfio_user_front *front, const struct vfio_user_header *hdr)
+tx_begin(struct sock_front *front, const void *hdr, uint32_t body_len)
 {
 	struct mailbox_stream *st = &front->mailbox->stream;
 
-	vfio_user_tx_start(&front->tx, hdr, front->mailbox->reply);
-	front_note(&st->tx_left, hdr->size);
+	sock_tx_start(&front->tx, hdr, front->proto->header_size, front->mailbox->reply, body_len);
+	front_note(&st->tx_left, sock_tx_left(&front->tx));
 	front_note(&st->tx_active, 1);
 }
 
 /* @return 0 when all is sent; -EAGAIN; -errno */
 static int
-tx_go_on(struct vfio_user_front *front)
+tx_go_on(struct sock_front *front)
 {
 	struct mailbox_stream *st = &front->mailbox->stream;
 	int ret;
 
 	do {
-		front_note(&st->tx_call, vfio_user_tx_left(&front->tx) + 1);
-		ret = vfio_user_tx_step(&front->tx, front->fd, NULL, 0);
-		front_note(&st->tx_left, vfio_user_tx_left(&front->tx));
+		front_note(&st->tx_call, sock_tx_left(&front->tx) + 1);
+		ret = sock_tx_step(&front->tx, front->fd, NULL, 0);
+		front_note(&st->tx_left, sock_tx_left(&front->tx));
 		front_note(&st->tx_call, 0);
 	} while (ret == 0 && front->tx.active);
 	return ret;
 }
 
 void
-front_tx(struct vfio_user_front *front)
+front_tx(struct sock_front *front)
 {
 	int ret;
 
@@ -74,7 +76,7 @@ front_tx(struct vfio_user_front *front)
 	if (ret == -EAGAIN)
 		return;
 	if (ret < 0) {
-		front_drop(front, LOG_INFO, strerror(-ret));
+		sock_front_drop(front, LOG_INFO, strerror(-ret));
 		return;
 	}
 	if (front->tx_mailbox) {
@@ -86,25 +88,22 @@ front_tx(struct vfio_user_front *front)
 }
 
 void
-front_answer(struct vfio_user_front *front, const struct vfio_user_header *req, int err,
-	const void *body, uint32_t len)
+front_answer(struct sock_front *front, const void *hdr, const void *body, uint32_t len)
 {
-	const struct vfio_user_header hdr = vfio_user_reply_to(req, len, err);
 	struct mailbox *mb = front->mailbox;
 
-	if (!vfio_user_wants_reply(req))
-		return;
-	memcpy(mb->reply_header, &hdr, sizeof(hdr));
-	if (err == 0 && len > 0)
+	memcpy(mb->reply_header, hdr, front->proto->header_size);
+	if (len > 0)
 		memcpy(mb->reply, body, len);
-	tx_begin(front, &hdr);
+	tx_begin(front, hdr, len);
 }
 
 void
-vfio_user_front_reply(struct vfio_user_front *front)
+sock_front_reply(struct sock_front *front)
 {
+	const struct sock_proto *proto = front->proto;
 	struct mailbox *mb = front->mailbox;
-	struct vfio_user_header hdr;
+	uint8_t hdr[SOCK_HEADER_MAX];
 	uint32_t body;
 	bool current;
 
@@ -116,16 +115,15 @@ vfio_user_front_reply(struct vfio_user_front *front)
 		reply_done(front, current);
 	} else {
 		/* The device side may still write there: what has been checked is what is used. */
-		memcpy(&hdr, mb->reply_header, sizeof(hdr));
+		memcpy(hdr, mb->reply_header, sizeof(hdr));
 		body = *(const volatile uint32_t *)&mb->reply_len;
-		if (hdr.size < VFIO_USER_HEADER_SIZE ||
-			hdr.size > VFIO_USER_HEADER_SIZE + MAILBOX_BODY_MAX ||
-			hdr.size - VFIO_USER_HEADER_SIZE != body) {
-			front_drop(front, LOG_ERR, "the device left an impossible reply");
+		if (body > proto->body_max ||
+			proto->size(hdr) != (uint64_t)proto->header_size + body) {
+			sock_front_drop(front, LOG_ERR, "the device left an impossible reply");
 			return;
 		}
 		front->tx_mailbox = true;
-		tx_begin(front, &hdr);
+		tx_begin(front, hdr, body);
 		front_tx(front);
 	}
 	if (!front->in_rx)

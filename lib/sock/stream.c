@@ -16,9 +16,9 @@
 #define STREAM_FDS_MAX 253
 
 void
-vfio_user_fds_close(struct vfio_user_fds *fds)
+sock_fds_close(struct sock_fds *fds)
 {
-	vfio_user_discard(fds->closer, fds->fd, fds->n);
+	sock_discard(fds->closer, fds->fd, fds->n);
 	fds->n = 0;
 	fds->lost = false;
 }
@@ -43,16 +43,16 @@ control_fds(struct msghdr *msg, int *fd)
  * With MSG_CTRUNC the kernel has closed some, because our own limit of open files was reached.
  */
 static void
-fds_collect(struct vfio_user_fds *fds, struct msghdr *msg)
+fds_collect(struct sock_fds *fds, struct msghdr *msg)
 {
 	int fd[STREAM_FDS_MAX];
 	const unsigned int n = control_fds(msg, fd);
 
 	if (n == 0 && (msg->msg_flags & MSG_CTRUNC) == 0)
 		return;
-	if (fds->lost || n > VFIO_USER_FDS_MAX - fds->n || (msg->msg_flags & MSG_CTRUNC) != 0) {
-		vfio_user_discard(fds->closer, fd, n);
-		vfio_user_fds_close(fds);
+	if (fds->lost || n > SOCK_FDS_MAX - fds->n || (msg->msg_flags & MSG_CTRUNC) != 0) {
+		sock_discard(fds->closer, fd, n);
+		sock_fds_close(fds);
 		fds->lost = true;
 		return;
 	}
@@ -61,7 +61,7 @@ fds_collect(struct vfio_user_fds *fds, struct msghdr *msg)
 }
 
 ssize_t
-vfio_user_stream_recv(int sock, void *buf, size_t len, struct vfio_user_fds *fds)
+sock_recv(int sock, void *buf, size_t len, struct sock_fds *fds)
 {
 	union {
 		char buf[CMSG_SPACE(STREAM_FDS_MAX * sizeof(int))];
@@ -86,29 +86,32 @@ vfio_user_stream_recv(int sock, void *buf, size_t len, struct vfio_user_fds *fds
 }
 
 void
-vfio_user_tx_start(struct vfio_user_tx *tx, const struct vfio_user_header *hdr, const void *body)
+sock_tx_start(
+	struct sock_tx *tx, const void *hdr, uint32_t hdr_len, const void *body, uint32_t body_len)
 {
-	tx->hdr = *hdr;
+	memcpy(tx->hdr, hdr, hdr_len);
+	tx->hdr_len = hdr_len;
+	tx->size = hdr_len + body_len;
 	tx->body = body;
 	tx->sent = 0;
 	tx->active = true;
 }
 
 static int
-tx_iov(const struct vfio_user_tx *tx, struct iovec iov[2])
+tx_iov(const struct sock_tx *tx, struct iovec iov[2])
 {
-	size_t head = sizeof(tx->hdr), from = 0;
+	size_t head = tx->hdr_len, from = 0;
 	int n = 0;
 
 	if (tx->sent < head) {
-		iov[n].iov_base = (char *)(uintptr_t)&tx->hdr + tx->sent;
+		iov[n].iov_base = (uint8_t *)(uintptr_t)tx->hdr + tx->sent;
 		iov[n++].iov_len = head - tx->sent;
 	} else {
 		from = tx->sent - head;
 	}
-	if (tx->hdr.size > head + from) {
+	if (tx->size > head + from) {
 		iov[n].iov_base = (uint8_t *)(uintptr_t)tx->body + from;
-		iov[n++].iov_len = tx->hdr.size - head - from;
+		iov[n++].iov_len = tx->size - head - from;
 	}
 	return n;
 }
@@ -129,10 +132,10 @@ tx_attach_fds(struct msghdr *msg, char *control, const int *fds, unsigned int nf
 }
 
 int
-vfio_user_tx_step(struct vfio_user_tx *tx, int sock, const int *fds, unsigned int nfds)
+sock_tx_step(struct sock_tx *tx, int sock, const int *fds, unsigned int nfds)
 {
 	union {
-		char buf[CMSG_SPACE(VFIO_USER_FDS_MAX * sizeof(int))];
+		char buf[CMSG_SPACE(SOCK_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov[2];
@@ -148,16 +151,16 @@ vfio_user_tx_step(struct vfio_user_tx *tx, int sock, const int *fds, unsigned in
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	tx->sent += (size_t)n;
-	tx->active = tx->sent < tx->hdr.size;
+	tx->active = tx->sent < tx->size;
 	return 0;
 }
 
 int
-vfio_user_tx_push(struct vfio_user_tx *tx, int sock, const int *fds, unsigned int nfds)
+sock_tx_push(struct sock_tx *tx, int sock, const int *fds, unsigned int nfds)
 {
 	int ret = 0;
 
 	while (ret == 0 && tx->active)
-		ret = vfio_user_tx_step(tx, sock, fds, nfds);
+		ret = sock_tx_step(tx, sock, fds, nfds);
 	return ret;
 }

@@ -17,22 +17,22 @@
 #include "discard.h"
 #include "stream.h"
 
-struct vfio_user_closer {
-	atomic_uint refs; /* the front's, and one of each thread */
+struct sock_closer {
+	atomic_uint refs; /* the owner's, and one of each thread */
 	atomic_uint waiting;
 };
 
 /* What one thread closes. */
 struct batch {
-	struct vfio_user_closer *closer;
+	struct sock_closer *closer;
 	unsigned int n;
 	int fd[];
 };
 
-struct vfio_user_closer *
-vfio_user_closer_create(void)
+struct sock_closer *
+sock_closer_create(void)
 {
-	struct vfio_user_closer *closer = calloc(1, sizeof(*closer));
+	struct sock_closer *closer = calloc(1, sizeof(*closer));
 
 	if (closer != NULL)
 		atomic_store(&closer->refs, 1);
@@ -40,21 +40,21 @@ vfio_user_closer_create(void)
 }
 
 void
-vfio_user_closer_release(struct vfio_user_closer *closer)
+sock_closer_release(struct sock_closer *closer)
 {
 	if (closer != NULL && atomic_fetch_sub(&closer->refs, 1) == 1)
 		free(closer);
 }
 
 bool
-vfio_user_closer_full(const struct vfio_user_closer *closer)
+sock_closer_full(const struct sock_closer *closer)
 {
-	return atomic_load_explicit(&closer->waiting, memory_order_relaxed) >= VFIO_USER_CLOSER_MAX;
+	return atomic_load_explicit(&closer->waiting, memory_order_relaxed) >= SOCK_CLOSER_MAX;
 }
 
 /* A file's name begins with a slash, so none can look like an eventfd. */
-static bool
-is_eventfd(int fd)
+bool
+sock_fd_is_eventfd(int fd)
 {
 	static const char want[] = "anon_inode:[eventfd]";
 	char path[32], link[sizeof(want) + 1];
@@ -65,9 +65,9 @@ is_eventfd(int fd)
 }
 
 bool
-vfio_user_fd_harmless(int fd)
+sock_fd_harmless(int fd)
 {
-	return fcntl(fd, F_GET_SEALS) >= 0 || is_eventfd(fd);
+	return fcntl(fd, F_GET_SEALS) >= 0 || sock_fd_is_eventfd(fd);
 }
 
 static void *
@@ -79,7 +79,7 @@ batch_close(void *arg)
 		close(b->fd[i]);
 		atomic_fetch_sub(&b->closer->waiting, 1);
 	}
-	vfio_user_closer_release(b->closer);
+	sock_closer_release(b->closer);
 	free(b);
 	return NULL;
 }
@@ -115,14 +115,14 @@ batch_start(struct batch *b)
 }
 
 void
-vfio_user_discard(struct vfio_user_closer *closer, const int *fds, unsigned int n)
+sock_discard(struct sock_closer *closer, const int *fds, unsigned int n)
 {
 	struct batch *b = NULL;
 
 	for (unsigned int i = 0; i < n; i++) {
 		if (fds[i] < 0)
 			continue;
-		if (closer == NULL || vfio_user_fd_harmless(fds[i])) {
+		if (closer == NULL || sock_fd_harmless(fds[i])) {
 			close(fds[i]);
 			continue;
 		}
@@ -142,15 +142,15 @@ vfio_user_discard(struct vfio_user_closer *closer, const int *fds, unsigned int 
 }
 
 void
-vfio_user_discard_socket(struct vfio_user_closer *closer, int sock)
+sock_discard_socket(struct sock_closer *closer, int sock)
 {
-	struct vfio_user_fds fds = {.closer = closer};
+	struct sock_fds fds = {.closer = closer};
 	uint8_t rest[4096];
 
 	/* Nothing can be added any more, so the loop ends with what the socket's buffer holds. */
 	shutdown(sock, SHUT_RDWR);
-	while (vfio_user_stream_recv(sock, rest, sizeof(rest), &fds) > 0)
-		vfio_user_fds_close(&fds);
-	vfio_user_fds_close(&fds);
+	while (sock_recv(sock, rest, sizeof(rest), &fds) > 0)
+		sock_fds_close(&fds);
+	sock_fds_close(&fds);
 	close(sock);
 }

@@ -55,7 +55,7 @@ path_claim(const struct sockaddr_un *addr)
 
 /* Until listen() nobody can connect, so the mode is right before anyone could use the file. */
 static int
-socket_publish(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+socket_publish(struct sock_front *front, const struct sock_front_conf *conf)
 {
 	const char *path = front->addr.sun_path;
 	struct stat st;
@@ -88,7 +88,7 @@ client_is_gone(int fd)
 }
 
 static void
-newcomer(struct vfio_user_front *front, int fd)
+newcomer(struct sock_front *front, int fd)
 {
 	const int on = 1;
 
@@ -102,7 +102,7 @@ newcomer(struct vfio_user_front *front, int fd)
 }
 
 static void
-listen_pause(struct vfio_user_front *front)
+listen_pause(struct sock_front *front)
 {
 	const struct timeval pause = {.tv_usec = FRONT_RETRY_MS * 1000};
 
@@ -113,17 +113,17 @@ listen_pause(struct vfio_user_front *front)
 static void
 on_listen(evutil_socket_t listen_fd, short what, void *arg)
 {
-	struct vfio_user_front *front = arg;
+	struct sock_front *front = arg;
 
 	for (int i = 0; i < FRONT_ACCEPT_BURST; i++) {
 		int fd;
 
-		if (vfio_user_closer_full(front->closer)) {
+		if (sock_closer_full(front->closer)) {
 			listen_pause(front);
 			return;
 		}
 		if (front->fd >= 0 && client_is_gone(front->fd))
-			front_drop(front, LOG_INFO, "client has gone");
+			sock_front_drop(front, LOG_INFO, "client has gone");
 		if (front->gone) {
 			/* The next one waits in the backlog for front_listen_on(). */
 			event_del(front->listen_ev);
@@ -148,19 +148,19 @@ on_listen(evutil_socket_t listen_fd, short what, void *arg)
 static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
-	struct vfio_user_front *front = arg;
+	struct sock_front *front = arg;
 
 	event_add(front->listen_ev, NULL);
 }
 
 void
-front_listen_on(struct vfio_user_front *front)
+front_listen_on(struct sock_front *front)
 {
 	event_add(front->listen_ev, NULL);
 }
 
-static int
-address_set(struct vfio_user_front *front, const char *path)
+int
+front_address_set(struct sock_front *front, const char *path)
 {
 	if (strlen(path) >= sizeof(front->addr.sun_path))
 		return -ENAMETOOLONG;
@@ -170,7 +170,7 @@ address_set(struct vfio_user_front *front, const char *path)
 }
 
 static int
-listen_events_create(struct vfio_user_front *front)
+listen_events_create(struct sock_front *front)
 {
 	front->listen_ev =
 		event_new(front->base, front->listen_fd, EV_READ | EV_PERSIST, on_listen, front);
@@ -185,7 +185,7 @@ listen_events_create(struct vfio_user_front *front)
  * The file is taken for ours: as long as the socket listens no other virtnet takes its place.
  */
 static int
-socket_check(struct vfio_user_front *front, int fd)
+socket_check(struct sock_front *front, int fd)
 {
 	socklen_t len = sizeof(int);
 	struct stat st;
@@ -202,9 +202,9 @@ socket_check(struct vfio_user_front *front, int fd)
 }
 
 int
-front_listen_adopt(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+front_listen_adopt(struct sock_front *front, const struct sock_front_conf *conf)
 {
-	int ret = address_set(front, conf->path);
+	int ret = front_address_set(front, conf->path);
 
 	if (ret == 0)
 		ret = socket_check(front, conf->listen_fd);
@@ -220,9 +220,9 @@ front_listen_adopt(struct vfio_user_front *front, const struct vfio_user_front_c
 }
 
 int
-front_listen(struct vfio_user_front *front, const struct vfio_user_front_conf *conf)
+front_listen(struct sock_front *front, const struct sock_front_conf *conf)
 {
-	int ret = address_set(front, conf->path);
+	int ret = front_address_set(front, conf->path);
 
 	if (ret < 0)
 		return ret;
@@ -238,18 +238,18 @@ front_listen(struct vfio_user_front *front, const struct vfio_user_front_conf *c
 
 /* Clients that nobody has accepted may have sent something, too. */
 static void
-listen_close(struct vfio_user_front *front)
+listen_close(struct sock_front *front)
 {
 	int fd;
 
 	shutdown(front->listen_fd, SHUT_RDWR);
 	while ((fd = accept4(front->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
-		vfio_user_discard_socket(front->closer, fd);
+		sock_discard_socket(front->closer, fd);
 	close(front->listen_fd);
 }
 
 void
-front_unlisten(struct vfio_user_front *front)
+front_unlisten(struct sock_front *front)
 {
 	struct stat st;
 
