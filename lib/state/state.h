@@ -35,6 +35,7 @@ enum state_section_id {
 	STATE_SEC_MAILBOX = 5, /**< struct mailbox */
 	STATE_SEC_DMA = 6,     /**< IOVA ranges of the client */
 	STATE_SEC_IDENT = 7,   /**< second copy of what does not change of the first section */
+	STATE_SEC_TRANSPORT = 8, /**< of a transport without STATE_SEC_PCI: its connection */
 };
 
 struct state_section_desc {

@@ -8,130 +8,161 @@
 /**
  * @file
  * Inside lib/vring: the packet path. One body per direction, written once; each variant of
- * BURST_VARIANTS is the same text with another constant `spec`, so that what a variant does not
- * need is not in its code.
+ * BURST_VARIANTS is the same text with another constant `spec` (ring_common.h), so that what a
+ * variant does not need is not in its code.
  *
- * A burst goes in three steps: take the heads and fetch their descriptors; translate them and fetch
- * what they point to; copy. A chain that is one plain buffer in one piece of memory is copied here,
- * every other one takes the slow path (chain.h). Nothing becomes visible to the driver before the
- * one store at the end: of the burst (receive), or of split_tx_complete() (transmit).
+ * A burst goes in steps: take chains into a window and fetch what their descriptors point to;
+ * translate; copy. The layouts that drivers use are copied here: header and data in one buffer or
+ * in two, described in the ring or in an indirect table. Every other one takes the slow path
+ * (burst_slow.c). Nothing becomes visible to the driver before the one store at the end: of the
+ * burst (receive), or of burst_tx_complete() (transmit).
  *
  * A FAULT_POINT() stands at each step between which a death of the process makes a difference.
  */
 
+#include <linux/virtio_config.h>
+
 #include <rte_memcpy.h>
-#include <rte_prefetch.h>
 
 #include "net/net_hdr.h"
+#include "vring/burst_window.h"
 #include "vring/chain.h"
-#include "vring/split_ring.h"
 
-/** Headers are read, checked and passed on; without it they are zeros on both sides. */
-#define BURST_OFFLOAD 0x1u
+/** Bodies: name, spec */
+#define BURST_ENQUEUES(X)                                                                          \
+	X(split, 0)                                                                                \
+	X(split_o, BURST_OFFLOAD)                                                                  \
+	X(split_m, BURST_MERGE)                                                                    \
+	X(split_mo, BURST_MERGE | BURST_OFFLOAD)                                                   \
+	X(packed, BURST_PACKED)                                                                    \
+	X(packed_o, BURST_PACKED | BURST_OFFLOAD)                                                  \
+	X(packed_m, BURST_PACKED | BURST_MERGE)                                                    \
+	X(packed_mo, BURST_PACKED | BURST_MERGE | BURST_OFFLOAD)
+#define BURST_DEQUEUES(X)                                                                          \
+	X(split, 0)                                                                                \
+	X(split_o, BURST_OFFLOAD)                                                                  \
+	X(split_i, BURST_IN_ORDER)                                                                 \
+	X(split_io, BURST_IN_ORDER | BURST_OFFLOAD)                                                \
+	X(packed, BURST_PACKED)                                                                    \
+	X(packed_o, BURST_PACKED | BURST_OFFLOAD)                                                  \
+	X(packed_i, BURST_PACKED | BURST_IN_ORDER)                                                 \
+	X(packed_io, BURST_PACKED | BURST_IN_ORDER | BURST_OFFLOAD)
 
-/** prefix of the functions, spec, name shown */
+/** spec, bodies of receive and transmit, name shown */
 #define BURST_VARIANTS(X)                                                                          \
-	X(split, 0, "split")                                                                       \
-	X(split_offload, BURST_OFFLOAD, "split offload")
+	BURST_FORMAT(X, split, 0)                                                                  \
+	BURST_FORMAT(X, packed, BURST_PACKED)
+#define BURST_FORMAT(X, f, spec)                                                                   \
+	X(spec, f, f, #f)                                                                          \
+	X(spec | BURST_OFFLOAD, f##_o, f##_o, #f " offload")                                       \
+	X(spec | BURST_MERGE, f##_m, f, #f " mergeable")                                           \
+	X(spec | BURST_MERGE | BURST_OFFLOAD, f##_mo, f##_o, #f " mergeable offload")              \
+	X(spec | BURST_IN_ORDER, f, f##_i, #f " in-order")                                         \
+	X(spec | BURST_IN_ORDER | BURST_OFFLOAD, f##_o, f##_io, #f " in-order offload")            \
+	X(spec | BURST_IN_ORDER | BURST_MERGE, f##_m, f##_i, #f " in-order mergeable")             \
+	X(spec | BURST_IN_ORDER | BURST_MERGE | BURST_OFFLOAD, f##_mo, f##_io,                     \
+		#f " in-order mergeable offload")
+
+/** Which variant serves a set of negotiated features. */
+static inline unsigned int
+burst_spec(uint64_t features)
+{
+	unsigned int spec = 0;
+
+	if ((features & (NET_HDR_TX_FEATURES | NET_HDR_RX_FEATURES)) != 0)
+		spec |= BURST_OFFLOAD;
+	if ((features & UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF) != 0)
+		spec |= BURST_MERGE;
+	if ((features & UINT64_C(1) << VIRTIO_F_IN_ORDER) != 0)
+		spec |= BURST_IN_ORDER;
+	if ((features & UINT64_C(1) << VIRTIO_F_RING_PACKED) != 0)
+		spec |= BURST_PACKED;
+	if ((features & UINT64_C(1) << VRING_F_LOG_ALL) != 0)
+		spec |= BURST_LOG;
+	return spec;
+}
 
 /** From this length on, all lines that a received packet goes to are asked for before the copy. */
 #define BURST_LONG 256u
 
-#define HDR_SIZE   sizeof(struct virtio_net_hdr_mrg_rxbuf)
-
-/** A chain that is one buffer in one piece of memory; va is NULL if it is anything else. */
-struct burst_slot {
-	uint8_t *va;
-	uint32_t len;
-	uint16_t head;
+/** Chains filled in a burst of receive and not recorded yet. */
+struct burst_fill {
+	uint16_t n;
+	uint16_t packets;
+	uint64_t bytes;
 };
 
 /** What became of a chain on the slow path. */
 enum burst_slow {
 	SLOW_DONE,
+	SLOW_MERGED,  /**< done, with several chains */
 	SLOW_DROPPED, /**< the packet is lost; transmit: the chain is used all the same */
 	SLOW_BROKEN,
-	SLOW_LATER, /**< the burst has done enough, or (transmit) lacks mbufs: leave the chain */
+	SLOW_LATER, /**< the burst has done enough, or lacks mbufs or buffers: leave the chain */
+	SLOW_FULL,  /**< what was filled before has to be recorded first */
 };
 
 /**
- * Copy the packet of any chain into raw mbufs, m first; unless done, m stays raw. work: what the
- * burst's chains have taken so far.
+ * Copy the packet of the window's i-th chain, whatever it is like, into raw mbufs, m first; unless
+ * done, m stays raw. work: what the burst's chains have taken so far.
  */
 enum burst_slow burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m,
-	uint16_t head, unsigned int spec, uint32_t *work);
+	const struct burst_window *w, uint16_t i, unsigned int spec, uint32_t *work);
 
-/** Copy any packet into any chain. */
-enum burst_slow burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m, uint16_t head,
-	unsigned int spec, uint32_t *work);
-
-static __rte_always_inline void
-burst_heads(const struct vring *vr, struct burst_slot *slot, uint16_t n)
-{
-	for (uint16_t i = 0; i < n; i++) {
-		slot[i].head = split_head(vr, (uint16_t)(vr->avail_idx + i));
-		rte_prefetch0(&vr->desc[slot[i].head & vr->mask]);
-	}
-}
+/** Copy any packet into the window's i-th chain, whatever it is like. */
+enum burst_slow burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m,
+	const struct burst_window *w, uint16_t i, unsigned int spec, uint32_t *work);
 
 /**
- * Fetch a line that will be written; p may be NULL. A plain prefetch gets the line shared, and the
- * store has to ask the driver's CPU for it a second time. The builtin makes the right instruction
- * only for CPUs that the compiler was told of, though every 64-bit x86 takes it (the oldest as a
- * no-operation).
+ * Copy any packet into as many chains as it takes, which count as filled then (SLOW_MERGED). Unless
+ * it gets that far, they do not, and the window begins with the first of them.
  */
-static __rte_always_inline void
-burst_prefetch_write(const void *p)
-{
-#ifdef RTE_ARCH_X86_64
-	__asm__ volatile("prefetchw (%0)" : : "r"(p));
-#else
-	__builtin_prefetch(p, 1);
-#endif
-}
+enum burst_slow burst_enqueue_merge(struct vring *vr, const struct rte_mbuf *m,
+	struct burst_window *w, struct burst_fill *fill, unsigned int spec, uint32_t *work);
 
 /** The used entries of the next n chains: lines that the driver has read last. */
 static __rte_always_inline void
-burst_prefetch_used(const struct vring *vr, uint16_t n)
+burst_prefetch_used(const struct vring *vr, uint16_t n, const unsigned int spec)
 {
 	const uint16_t per_line = RTE_CACHE_LINE_SIZE / sizeof(struct virtq_used_elem);
 
+	/* A packed ring's stand where its descriptors do. */
+	if ((spec & BURST_PACKED) != 0)
+		return;
 	for (uint16_t i = 0; i < n; i += per_line)
 		burst_prefetch_write(&vr->used->ring[(uint16_t)(vr->avail_idx + i) & vr->mask]);
 }
 
-/** The lines of a receive buffer that header and packet go to, as far as it pays this early. */
+/** Write the used entry of the k-th chain behind avail_idx; the driver does not see it yet. */
 static __rte_always_inline void
-burst_prefetch_buffer(const struct burst_slot *slot)
+burst_used_set(struct vring *vr, uint16_t k, const struct burst_slot *slot, uint32_t len,
+	const unsigned int spec)
 {
-	/* An integer, since va may be NULL. */
-	const uintptr_t va = (uintptr_t)slot->va;
-
-	burst_prefetch_write((const void *)va);
-	burst_prefetch_write((const void *)(va + RTE_CACHE_LINE_SIZE));
+	/* Used entries stand in the order of available ones. */
+	if ((spec & BURST_PACKED) != 0)
+		packed_shadow_set(vr, vr->shadow_n + k, slot->at, slot->id, len);
+	else
+		split_used_set(vr, (uint16_t)(vr->avail_idx + k), slot->at, len);
 }
 
+/** n chains are taken: they are given back with the next record. */
 static __rte_always_inline void
-burst_translate(struct vring *vr, struct burst_slot *slot, uint16_t dir, uint32_t prot)
+burst_advance(struct vring *vr, const struct burst_window *w, uint16_t n, const unsigned int spec)
 {
-	struct virtq_desc d;
-	uint64_t len;
+	struct packed_at at;
 
-	slot->va = NULL;
-	slot->len = 0;
-	/* The slow path is told of it, and says what is wrong. */
-	if (unlikely(slot->head > vr->mask))
-		return;
-	d = split_desc_load(&vr->desc[slot->head]);
-	FAULT_MAGIC(d.addr);
-	if (unlikely(d.flags != dir || d.len == 0))
-		return;
-	len = d.len;
-	slot->va = hostmem_translate(vr->table, &vr->hint, d.addr, &len, prot);
-	slot->len = d.len;
-	if (unlikely(len != d.len))
-		slot->va = NULL;
+	if ((spec & BURST_PACKED) != 0) {
+		at = burst_place(w, n - w->first);
+		vr->avail_idx = at.slot;
+		vr->avail_wrap = at.wrap;
+		vr->taken += n;
+	} else {
+		vr->avail_idx += n;
+	}
+	vr->rec->stats.received_desc += n;
 }
+
+/* ---- transmit ---- */
 
 /** Raw mbufs for up to n packets: all, or what a nearly empty pool still has. */
 static __rte_always_inline uint16_t
@@ -163,17 +194,23 @@ burst_mbuf_init(struct rte_mbuf *m, uint32_t len)
 	m->tx_offload = 0;
 }
 
-/** One plain buffer: header and packet are copied in one go, to a cache-line boundary. */
+/** Of one buffer, header and packet are copied in one go, to a cache-line boundary. */
 static __rte_always_inline bool
 burst_dequeue_plain(struct vring *vr, struct rte_mbuf *m, const struct burst_slot *slot,
-	const unsigned int spec)
+	const struct burst_pieces *p, const unsigned int spec)
 {
-	const uint32_t len = slot->len - HDR_SIZE;
+	const uint32_t len = slot->len - (uint32_t)HDR_SIZE;
 	struct virtio_net_hdr_mrg_rxbuf *hdr;
 
 	burst_mbuf_init(m, len);
 	hdr = VRING_MBUF_HDR(m);
-	rte_memcpy(hdr, slot->va, slot->len);
+	if (likely(slot->va != NULL)) {
+		rte_memcpy(hdr, slot->va, slot->len);
+	} else {
+		if ((spec & BURST_OFFLOAD) != 0)
+			memcpy(hdr, p->hdr, HDR_SIZE);
+		rte_memcpy(hdr + 1, p->data, len);
+	}
 	if ((spec & BURST_OFFLOAD) == 0) {
 		memset(hdr, 0, sizeof(*hdr));
 		return true;
@@ -183,6 +220,21 @@ burst_dequeue_plain(struct vring *vr, struct rte_mbuf *m, const struct burst_slo
 	return net_hdr_tx_check(hdr, len, vr->features);
 }
 
+/**
+ * One used entry for all chains that are out (in-order, 2.7.9, 2.8.12): it names the last one and
+ * stands where the first one's would.
+ */
+static __rte_always_inline void
+burst_used_batch(struct vring *vr, const struct burst_slot *last, const unsigned int spec)
+{
+	if ((spec & BURST_PACKED) != 0) {
+		packed_shadow_set(vr, 0, vr->used_idx, last->id, 0);
+		vr->shadow_n = 1;
+	} else {
+		split_used_set(vr, vr->used_idx, last->at, 0);
+	}
+}
+
 static __rte_always_inline uint16_t
 burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n,
 	const unsigned int spec)
@@ -190,39 +242,43 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 	const uint32_t room = rte_pktmbuf_data_room_size(mp) - (uint32_t)VRING_MBUF_DATA_OFF;
 	/* The layout of a legacy driver's header differs: slow path only. */
 	const bool plain = vr->hdr_len == HDR_SIZE && (int32_t)room > RTE_ETHER_HDR_LEN;
-	struct burst_slot slot[VRING_BURST];
+	struct burst_window w;
 	uint16_t done, got = 0;
 	uint32_t work = 0;
 	uint64_t bytes = 0;
 
 	if (unlikely(vring_broken(vr)))
 		return 0;
-	n = burst_mbufs(mp, pkts, split_avail(vr, RTE_MIN(n, (uint16_t)VRING_BURST)));
+	n = RTE_MIN(n, (uint16_t)VRING_BURST);
+	/* Bursts that were not completed wait in the shadow. */
+	if ((spec & BURST_PACKED) != 0)
+		n = RTE_MIN(n, (uint16_t)(RING_RECORD_BURST - vr->shadow_n));
+	burst_window_begin(&w, 0, packed_avail_at(vr));
+	n = burst_mbufs(mp, pkts, burst_load(vr, &w, n, false, spec));
 	if (n == 0)
 		return 0;
-	burst_heads(vr, slot, n);
-	burst_prefetch_used(vr, n);
-	for (uint16_t i = 0; i < n; i++) {
-		burst_translate(vr, &slot[i], 0, HOSTMEM_READ);
-		rte_prefetch0(slot[i].va);
-	}
+	if ((spec & BURST_IN_ORDER) == 0)
+		burst_prefetch_used(vr, n, spec);
 	for (done = 0; done < n; done++) {
-		const uint32_t over = slot[done].len - (uint32_t)HDR_SIZE - RTE_ETHER_HDR_LEN;
+		const struct burst_slot *slot = &w.slot[done];
+		const uint32_t over = slot->len - (uint32_t)HDR_SIZE - RTE_ETHER_HDR_LEN;
+		const bool fits = plain && over <= room - RTE_ETHER_HDR_LEN;
+		const struct burst_pieces *p = &w.pieces[done];
 		struct rte_mbuf *m = pkts[got];
 		enum burst_slow what = SLOW_DONE;
 
-		if (likely(slot[done].va != NULL && plain && over <= room - RTE_ETHER_HDR_LEN)) {
-			if (unlikely(!burst_dequeue_plain(vr, m, &slot[done], spec))) {
+		if (likely(fits && (slot->va != NULL || p->hdr != NULL))) {
+			if (unlikely(!burst_dequeue_plain(vr, m, slot, p, spec))) {
 				vr->rec->stats.bad_header++;
 				what = SLOW_DROPPED;
 			}
 		} else {
-			what = burst_dequeue_slow(vr, mp, m, slot[done].head, spec, &work);
+			what = burst_dequeue_slow(vr, mp, m, &w, done, spec, &work);
 		}
 		if (unlikely(what >= SLOW_BROKEN))
 			break;
-		/* Used entries stand in the order of available ones. */
-		split_used_set(vr, (uint16_t)(vr->avail_idx + done), slot[done].head, 0);
+		if ((spec & BURST_IN_ORDER) == 0)
+			burst_used_set(vr, done, slot, 0, spec);
 		if (likely(what == SLOW_DONE)) {
 			bytes += m->pkt_len;
 			got++;
@@ -232,21 +288,47 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 		rte_mempool_put_bulk(mp, (void **)&pkts[got], n - got);
 	if (unlikely(done == 0))
 		return 0;
-	vr->avail_idx += done;
+	if ((spec & BURST_IN_ORDER) != 0)
+		burst_used_batch(vr, &w.slot[done - 1], spec);
+	else if ((spec & BURST_PACKED) != 0)
+		vr->shadow_n += done;
+	burst_advance(vr, &w, done, spec);
 	vr->rec->stats.packets += got;
 	vr->rec->stats.bytes += bytes;
-	vr->rec->stats.received_desc += done;
 	FAULT_POINT("vring.tx.taken");
 	return got;
 }
 
+/** vring_tx_complete() */
+static __rte_always_inline void
+burst_tx_complete(struct vring *vr)
+{
+	const uint16_t n = vring_tx_taken(vr);
+
+	if (unlikely(n == 0))
+		return;
+	FAULT_POINT("vring.tx.sent");
+	if (vr->packed) {
+		packed_record(vr, n, packed_avail_at(vr));
+		FAULT_POINT("vring.tx.recorded");
+		packed_show(vr);
+	} else {
+		split_record(vr, n);
+		FAULT_POINT("vring.tx.recorded");
+		split_show(vr, n);
+	}
+	FAULT_POINT("vring.tx.published");
+}
+
+/* ---- receive ---- */
+
 /**
- * Write the header of a received packet as the driver sees it: without mergeable buffers each
- * packet has one. It is put together in registers, since a field stored and then read back with its
- * neighbours would stall.
+ * Write the header of a received packet as the driver sees it. It is put together in registers,
+ * since a field stored and then read back with its neighbours would stall.
  */
 static __rte_always_inline void
-burst_rx_header(uint8_t *to, const struct rte_mbuf *m, const unsigned int spec)
+burst_rx_header(
+	uint8_t *to, const struct rte_mbuf *m, uint16_t num_buffers, const unsigned int spec)
 {
 	uint64_t first = 0;
 	uint32_t last = 0;
@@ -256,77 +338,128 @@ burst_rx_header(uint8_t *to, const struct rte_mbuf *m, const unsigned int spec)
 		memcpy(&last, (const uint8_t *)VRING_MBUF_HDR(m) + sizeof(first), sizeof(last));
 		last &= 0xffff;
 	}
-	last |= UINT32_C(1) << 16; /* num_buffers */
+	last |= (uint32_t)num_buffers << 16;
 	memcpy(to, &first, sizeof(first));
 	memcpy(to + sizeof(first), &last, sizeof(last));
 }
 
+/** A packet of one segment. */
 static __rte_always_inline void
-burst_enqueue_plain(
-	const struct rte_mbuf *m, const struct burst_slot *slot, const unsigned int spec)
+burst_enqueue_plain(const struct rte_mbuf *m, const struct burst_slot *slot,
+	const struct burst_pieces *p, const unsigned int spec)
 {
+	uint8_t *hdr = slot->va, *data = slot->va + HDR_SIZE;
+
+	if (unlikely(slot->va == NULL)) {
+		hdr = p->hdr;
+		data = p->data;
+	}
+	/* Ask for all lines of a long one at once. */
 	if (m->data_len >= BURST_LONG)
 		for (uint32_t at = 2 * RTE_CACHE_LINE_SIZE; at < m->data_len;
 			at += RTE_CACHE_LINE_SIZE)
-			burst_prefetch_write(slot->va + at);
-	burst_rx_header(slot->va, m, spec);
-	rte_memcpy(slot->va + HDR_SIZE, rte_pktmbuf_mtod(m, const void *), m->data_len);
+			burst_prefetch_write(data + at);
+	burst_rx_header(hdr, m, 1, spec);
+	rte_memcpy(data, rte_pktmbuf_mtod(m, const void *), m->data_len);
+}
+
+/** Count a packet that took n chains. */
+static __rte_always_inline void
+burst_filled(struct burst_fill *fill, const struct rte_mbuf *m, uint16_t n)
+{
+	fill->n += n;
+	fill->packets++;
+	fill->bytes += m->pkt_len;
+}
+
+/** Show the driver what was filled. */
+static __rte_always_inline void
+burst_rx_show(struct vring *vr, const struct burst_window *w, const struct burst_fill *fill,
+	const unsigned int spec)
+{
+	const uint16_t n = fill->n;
+
+	vr->rec->stats.packets += fill->packets;
+	vr->rec->stats.bytes += fill->bytes;
+	burst_advance(vr, w, n, spec);
+	FAULT_POINT("vring.rx.copied");
+	if ((spec & BURST_PACKED) != 0) {
+		vr->shadow_n = n;
+		packed_record(vr, n, packed_avail_at(vr));
+		FAULT_POINT("vring.rx.recorded");
+		packed_show(vr);
+	} else {
+		split_record(vr, n);
+		FAULT_POINT("vring.rx.recorded");
+		split_show(vr, n);
+	}
+	FAULT_POINT("vring.rx.published");
 }
 
 static __rte_always_inline uint16_t
 burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsigned int spec)
 {
-	const bool plain = vr->hdr_len == HDR_SIZE;
-	struct burst_slot slot[VRING_BURST];
-	uint16_t avail, done, used = 0;
+	/* The slow path notes what it writes, and where a legacy driver has its header. */
+	const bool plain = vr->hdr_len == HDR_SIZE && (spec & BURST_LOG) == 0;
+	struct burst_fill fill = {0};
+	struct burst_window w;
 	uint32_t work = 0;
-	uint64_t bytes = 0;
+	uint16_t done = 0;
 
 	if (unlikely(vring_broken(vr)))
 		return 0;
 	n = RTE_MIN(n, (uint16_t)VRING_BURST);
-	avail = split_avail(vr, n);
-	if (avail == 0)
+	burst_window_begin(&w, 0, packed_avail_at(vr));
+	if (burst_load(vr, &w, n, true, spec) == 0)
 		return 0;
+	/* Large packets, if there are any more, set it right again. */
+	if ((spec & BURST_MERGE) != 0 && vr->span > 1)
+		vr->span -= (vr->span + 7) / 8;
 	FAULT_POINT("vring.rx.read");
-	burst_heads(vr, slot, avail);
-	burst_prefetch_used(vr, avail);
-	for (uint16_t i = 0; i < avail; i++) {
-		burst_translate(vr, &slot[i], VIRTQ_DESC_F_WRITE, HOSTMEM_WRITE);
-		burst_prefetch_buffer(&slot[i]);
-	}
+	burst_prefetch_used(vr, w.n, spec);
 	/* A packet that is dropped leaves its chain to the next one. */
-	for (done = 0; done < n && used < avail; done++) {
+	while (done < n) {
 		const struct rte_mbuf *m = pkts[done];
-		const struct burst_slot *s = &slot[used];
+		const uint32_t len = vr->hdr_len + m->pkt_len;
+		uint16_t i = fill.n - w.first;
+		const struct burst_slot *slot;
 		enum burst_slow what = SLOW_DONE;
 
-		if (likely(s->va != NULL && plain && m->nb_segs == 1 &&
-			    s->len >= HDR_SIZE + m->pkt_len))
-			burst_enqueue_plain(m, s, spec);
-		else
-			what = burst_enqueue_slow(vr, m, s->head, spec, &work);
-		if (unlikely(what >= SLOW_BROKEN))
-			break;
-		if (unlikely(what == SLOW_DROPPED))
+		if (i == w.n) {
+			if ((spec & BURST_MERGE) == 0 ||
+				burst_load(vr, &w, n - done, true, spec) == 0)
+				break;
+			i = 0;
+		}
+		slot = &w.slot[i];
+		if ((spec & BURST_MERGE) != 0 && unlikely(fill.n == RING_RECORD_BURST)) {
+			burst_window_begin(&w, fill.n, burst_place(&w, i));
+			what = SLOW_FULL;
+		} else if (likely(plain && m->nb_segs == 1 &&
+				   (slot->va != NULL || w.pieces[i].hdr != NULL) &&
+				   slot->len >= len)) {
+			burst_enqueue_plain(m, slot, &w.pieces[i], spec);
+		} else if ((spec & BURST_MERGE) != 0) {
+			what = burst_enqueue_merge(vr, m, &w, &fill, spec, &work);
+		} else {
+			what = burst_enqueue_slow(vr, m, &w, i, spec, &work);
+		}
+		if (likely(what == SLOW_DONE)) {
+			burst_used_set(vr, fill.n, slot, len, spec);
+			burst_filled(&fill, m, 1);
+		} else if (what == SLOW_FULL) {
+			burst_rx_show(vr, &w, &fill, spec);
+			w.first -= fill.n; /* which it begins with, and is empty */
+			fill = (struct burst_fill){0};
 			continue;
-		split_used_set(
-			vr, (uint16_t)(vr->used_idx + used), s->head, vr->hdr_len + m->pkt_len);
-		bytes += m->pkt_len;
-		used++;
+		} else if (what >= SLOW_BROKEN) {
+			break;
+		}
+		done++;
 	}
 	rte_pktmbuf_free_bulk(pkts, done);
-	if (unlikely(used == 0))
-		return done;
-	vr->avail_idx += used;
-	vr->rec->stats.packets += used;
-	vr->rec->stats.bytes += bytes;
-	vr->rec->stats.received_desc += used;
-	FAULT_POINT("vring.rx.copied");
-	split_record(vr, used);
-	FAULT_POINT("vring.rx.recorded");
-	split_index_store(vr);
-	FAULT_POINT("vring.rx.published");
+	if (likely(fill.n != 0))
+		burst_rx_show(vr, &w, &fill, spec);
 	return done;
 }
 

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "vring/chain.h"
-#include "vring/split_ring.h"
 
 /* Where the walk of a chain stands. */
 struct walk {
@@ -34,27 +33,72 @@ fail_too_long(struct vring *vr)
 	return fail(vr, VRING_ERR_CHAIN);
 }
 
-/* An entry of an indirect table, which may lie across two ranges. */
-static int
-indirect_load(struct vring *vr, uint64_t iova, struct virtq_desc *d)
+/* An entry of an indirect table, where it is or, if it lies across two ranges, in a copy. */
+static const void *
+indirect_entry(struct vring *vr, uint64_t iova, uint8_t copy[sizeof(struct virtq_desc)])
 {
-	uint8_t copy[sizeof(*d)];
-	uint64_t len = sizeof(copy);
+	uint64_t len = sizeof(struct virtq_desc);
 	const uint8_t *va;
 
 	va = hostmem_translate(vr->table, &vr->desc_hint, iova, &len, HOSTMEM_READ);
-	if (likely(va != NULL && len == sizeof(copy))) {
-		*d = split_desc_load(va);
-		return 0;
-	}
-	for (uint64_t done = 0; done < sizeof(copy); done += len) {
-		len = sizeof(copy) - done;
+	if (likely(va != NULL && len == sizeof(struct virtq_desc)))
+		return va;
+	for (uint64_t done = 0; done < sizeof(struct virtq_desc); done += len) {
+		len = sizeof(struct virtq_desc) - done;
 		va = hostmem_translate(vr->table, &vr->desc_hint, iova + done, &len, HOSTMEM_READ);
 		if (va == NULL)
-			return fail(vr, VRING_ERR_ADDRESS);
+			return NULL;
 		memcpy(copy + done, va, len);
 	}
-	*d = split_desc_load(copy);
+	return copy;
+}
+
+/*
+ * A packed ring's descriptor as if it was a split one: the next one follows it, as far as the chain
+ * or the table goes. In a table flags but WRITE mean nothing (2.8.7), yet none is in another.
+ */
+static struct virtq_desc
+as_split(const struct vring *vr, const struct walk *w, uint64_t addr, uint64_t rest)
+{
+	const uint16_t kept = VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT;
+	const bool last = w->indirect ? w->idx + 1 == w->entries : w->budget == 0;
+	const uint32_t next = w->idx + 1;
+
+	return (struct virtq_desc){
+		.addr = addr,
+		.len = PACKED_REST_LEN(rest),
+		.flags = (PACKED_REST_FLAGS(rest) & kept) | (last ? 0 : VIRTQ_DESC_F_NEXT),
+		.next = (uint16_t)(!w->indirect && next == vr->size ? 0 : next),
+	};
+}
+
+/* The descriptor where the walk stands. */
+static int
+walk_load(struct vring *vr, const struct walk *w, struct virtq_desc *d)
+{
+	uint8_t copy[sizeof(*d)];
+	struct pvirtq_desc p;
+	const void *entry;
+	uint64_t rest;
+
+	if (!w->indirect && vr->packed) {
+		rest = packed_rest(vr, (uint16_t)w->idx);
+		*d = as_split(vr, w, packed_addr(vr, (uint16_t)w->idx), rest);
+		return 0;
+	}
+	if (!w->indirect) {
+		*d = split_desc_load(&vr->desc[w->idx]);
+		return 0;
+	}
+	entry = indirect_entry(vr, w->table + w->idx * sizeof(*d), copy);
+	if (entry == NULL)
+		return fail(vr, VRING_ERR_ADDRESS);
+	if (!vr->packed) {
+		*d = split_desc_load(entry);
+		return 0;
+	}
+	p = packed_desc_load(entry);
+	*d = as_split(vr, w, p.addr, PACKED_REST(p.len, p.id, p.flags));
 	return 0;
 }
 
@@ -105,6 +149,7 @@ pieces_add(struct vring *vr, const struct virtq_desc *d, struct walk *w, struct 
 		if (va == NULL)
 			return fail(vr, VRING_ERR_ADDRESS);
 		c->iov[c->n_out + c->n_in] = (struct iovec){.iov_base = va, .iov_len = len};
+		c->iova[c->n_out + c->n_in] = iova;
 		if (in)
 			c->n_in++;
 		else
@@ -114,16 +159,15 @@ pieces_add(struct vring *vr, const struct virtq_desc *d, struct walk *w, struct 
 }
 
 int
-split_gather(struct vring *vr, uint16_t head, uint32_t max, struct vring_chain *c)
+chain_gather(struct vring *vr, uint16_t at, uint16_t n, uint32_t max, struct vring_chain *c)
 {
 	struct walk w = {
 		.entries = vr->size,
-		.budget = RTE_MIN(vr->size, VRING_MAX_CHAIN),
-		.idx = head,
+		.budget = vr->packed ? n : RTE_MIN(vr->size, VRING_MAX_CHAIN),
+		.idx = at,
 	};
 	struct virtq_desc d;
 
-	c->head = head;
 	c->n_out = 0;
 	c->n_in = 0;
 	c->out_len = 0;
@@ -131,12 +175,11 @@ split_gather(struct vring *vr, uint16_t head, uint32_t max, struct vring_chain *
 	for (;;) {
 		if (w.idx >= w.entries)
 			return fail(vr, VRING_ERR_INDEX);
-		if (w.budget-- == 0)
+		if (w.budget == 0)
 			return fail_too_long(vr);
+		w.budget--;
 		w.seen++;
-		if (!w.indirect)
-			d = split_desc_load(&vr->desc[w.idx]);
-		else if (indirect_load(vr, w.table + w.idx * sizeof(d), &d) != 0)
+		if (walk_load(vr, &w, &d) != 0)
 			return -1;
 		FAULT_MAGIC(d.addr);
 		if ((d.flags & VIRTQ_DESC_F_INDIRECT) != 0) {
@@ -152,6 +195,20 @@ split_gather(struct vring *vr, uint16_t head, uint32_t max, struct vring_chain *
 	}
 	c->work = (uint16_t)RTE_MAX(w.seen, (uint32_t)c->n_out + c->n_in);
 	return 0;
+}
+
+void
+chain_log(const struct vring *vr, const struct vring_chain *chain, uint32_t len)
+{
+	uint32_t part;
+
+	if (!ring_logs(vr))
+		return;
+	for (uint32_t i = chain->n_out; len > 0 && i < (uint32_t)chain->n_out + chain->n_in; i++) {
+		part = (uint32_t)RTE_MIN((size_t)len, chain->iov[i].iov_len);
+		ring_log(vr, chain->iova[i], part);
+		len -= part;
+	}
 }
 
 static void *
@@ -206,16 +263,51 @@ iov_cursor_write(struct iov_cursor *cur, const void *buf, uint32_t len)
 	return done;
 }
 
+/* Find the next chain. @return 1; 0 there is none; -1 the ring broke */
+static int
+chain_find(struct vring *vr, uint16_t *at, struct vring_chain *chain)
+{
+	const struct packed_at place = packed_avail_at(vr);
+	struct packed_head head;
+
+	if (!vr->packed) {
+		if (split_avail(vr, 1) == 0)
+			return vring_broken(vr) ? -1 : 0;
+		*at = chain->head = split_head(vr, vr->avail_idx);
+		chain->slots = 1;
+		return 1;
+	}
+	if (!packed_take(vr, &head, place, packed_room(vr, place)))
+		return 0;
+	*at = place.slot;
+	chain->head = head.id;
+	chain->slots = head.n;
+	return 1;
+}
+
 int
 vring_pop(struct vring *vr, struct vring_chain *chain)
 {
+	struct packed_at next;
+	uint16_t at;
+	int ret;
+
 	if (vring_broken(vr))
 		return -1;
-	if (split_avail(vr, 1) == 0)
-		return vring_broken(vr) ? -1 : 0;
-	if (split_gather(vr, split_head(vr, vr->avail_idx), CHAIN_WHOLE, chain) != 0)
+	ret = chain_find(vr, &at, chain);
+	if (ret <= 0)
+		return ret;
+	if (chain_gather(vr, at, chain->slots, CHAIN_WHOLE, chain) != 0)
 		return -1;
-	vr->avail_idx++;
+	if (vr->packed) {
+		next = packed_ahead(vr, packed_avail_at(vr), chain->slots);
+		vr->avail_idx = next.slot;
+		vr->avail_wrap = next.wrap;
+		vr->last_taken = chain->slots;
+		vr->taken++;
+	} else {
+		vr->avail_idx++;
+	}
 	vr->rec->stats.received_desc++;
 	FAULT_POINT("vring.chain.taken");
 	return 1;
@@ -224,19 +316,23 @@ vring_pop(struct vring *vr, struct vring_chain *chain)
 void
 vring_unpop(struct vring *vr)
 {
-	vr->avail_idx--;
+	if (!vr->packed) {
+		vr->avail_idx--;
+	} else {
+		if (vr->avail_idx < vr->last_taken) {
+			vr->avail_idx += vr->size;
+			vr->avail_wrap = !vr->avail_wrap;
+		}
+		vr->avail_idx -= vr->last_taken;
+		vr->taken--;
+	}
 	vr->rec->stats.received_desc--;
 }
 
 void
 vring_push(struct vring *vr, const struct vring_chain *chain, uint32_t written)
 {
-	split_used_set(vr, vr->used_idx, chain->head, written);
-	FAULT_POINT("vring.chain.handled");
-	split_record(vr, 1);
-	FAULT_POINT("vring.chain.recorded");
-	split_index_store(vr);
-	FAULT_POINT("vring.chain.published");
+	chain_push(vr, chain, written);
 }
 
 uint32_t

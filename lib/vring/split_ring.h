@@ -8,29 +8,13 @@
 /**
  * @file
  * Inside lib/vring: the three areas of a split ring (virtio 1.2, 2.7), one access each.
- *
- * The driver may change its memory at any time: whatever is read from it is read exactly once, with
- * volatile or atomic loads that the compiler must not repeat.
  */
 
-#include <stddef.h>
-
-#include "state/fault_point.h"
-#include "vring/vring.h"
+#include "vring/ring_common.h"
 
 #define SPLIT_DESC_SIZE(n)  (16u * (uint64_t)(n))
 #define SPLIT_AVAIL_SIZE(n) (6u + 2u * (uint64_t)(n))
 #define SPLIT_USED_SIZE(n)  (6u + 8u * (uint64_t)(n))
-
-/** Stop the ring and count why. */
-static inline void
-vring_fail(struct vring *vr, enum vring_error err)
-{
-	vr->error = (uint8_t)err;
-	vr->rec->stats.bad_desc_errors++;
-	if (err == VRING_ERR_ADDRESS)
-		vr->rec->stats.invalid_buffer++;
-}
 
 /** The event fields follow the rings' entries (2.7.6, 2.7.8). */
 static inline uint16_t *
@@ -72,24 +56,6 @@ split_head(const struct vring *vr, uint16_t at)
 	return *(const volatile uint16_t *)&vr->avail->ring[at & vr->mask];
 }
 
-/* Tables of the driver's choosing may stand at any address. */
-typedef uint64_t __attribute__((aligned(1), may_alias)) unaligned_u64;
-typedef uint32_t __attribute__((aligned(1), may_alias)) unaligned_u32;
-
-static __rte_always_inline struct virtq_desc
-split_desc_load(const void *at)
-{
-	const volatile unaligned_u64 *p = (const volatile unaligned_u64 *)at;
-	const uint64_t addr = p[0], rest = p[1];
-
-	return (struct virtq_desc){
-		.addr = addr,
-		.len = (uint32_t)rest,
-		.flags = (uint16_t)(rest >> 32),
-		.next = (uint16_t)(rest >> 48),
-	};
-}
-
 static __rte_always_inline void
 split_used_set(struct vring *vr, uint16_t at, uint16_t head, uint32_t len)
 {
@@ -102,8 +68,8 @@ split_used_set(struct vring *vr, uint16_t at, uint16_t head, uint32_t len)
 /**
  * Note in the record that n entries, written from used_idx on, are used.
  *
- * From here on they count as given back: should the process die before split_index_store(), its
- * successor stores the index.
+ * From here on they count as given back: should the process die before split_show(), its successor
+ * stores the index.
  */
 static __rte_always_inline void
 split_record(struct vring *vr, uint16_t n)
@@ -120,26 +86,13 @@ split_record(struct vring *vr, uint16_t n)
 		vr->signalled_valid = false;
 }
 
-/** Make what the record says visible to the driver, with one store. */
+/** Make what the record says, n entries more than before, visible with one store. */
 static __rte_always_inline void
-split_index_store(struct vring *vr)
+split_show(struct vring *vr, uint16_t n)
 {
 	__atomic_store_n(&vr->used->idx, vr->used_idx, __ATOMIC_RELEASE);
-}
-
-/** vring_tx_complete() */
-static __rte_always_inline void
-split_tx_complete(struct vring *vr)
-{
-	const uint16_t n = vring_tx_taken(vr);
-
-	if (unlikely(n == 0))
-		return;
-	FAULT_POINT("vring.tx.sent");
-	split_record(vr, n);
-	FAULT_POINT("vring.tx.recorded");
-	split_index_store(vr);
-	FAULT_POINT("vring.tx.published");
+	if (ring_logs(vr))
+		split_log(vr, n);
 }
 
 #endif /* VRING_SPLIT_RING_H */

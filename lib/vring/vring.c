@@ -10,16 +10,31 @@
 
 #include <linux/virtio_config.h>
 
-#include "vring/split_ring.h"
+#include "vring/burst.h"
 
 static_assert(offsetof(struct vring, desc_hint) <= 2 * RTE_CACHE_LINE_SIZE,
 	"what a plain packet needs of a ring is in two cache lines");
 
 #define FEATURE(conf, bit) (((conf)->features & UINT64_C(1) << (bit)) != 0)
 
+/* What a ring consists of: descriptors, the driver's area, the device's (virtio 1.2, 2.7, 2.8). */
+#define RW (HOSTMEM_READ | HOSTMEM_WRITE)
+static const struct area {
+	uint32_t align;
+	uint32_t fixed, each; /* bytes */
+	uint32_t prot;
+} split_areas[VRING_AREAS] = {{16, 0, 16, HOSTMEM_READ}, {2, 6, 2, HOSTMEM_READ}, {4, 6, 8, RW}},
+  packed_areas[VRING_AREAS] = {{16, 0, 16, RW}, {4, 4, 0, HOSTMEM_READ}, {4, 4, 0, RW}};
+
+static uint64_t
+area_size(const struct area *a, uint16_t size)
+{
+	return a->fixed + (uint64_t)a->each * size;
+}
+
 /*
- * An area that lies in one piece of memory and is aligned there as well as in the client's view. The
- * table may know it as many ranges: a lookup only goes as far as its hint reaches.
+ * An area that lies in one piece of memory and is aligned there as well as in the client's view.
+ * The table may know it as many ranges: a lookup only goes as far as its hint reaches.
  */
 static void *
 area_translate(const struct hostmem_table *table, uint64_t iova, uint64_t len, uint64_t align,
@@ -62,19 +77,22 @@ areas_release(struct vring *vr)
 static int
 areas_translate(struct vring *vr, const struct vring_conf *conf)
 {
-	const uint16_t n = conf->size;
+	const struct area *areas = vr->packed ? packed_areas : split_areas;
+	const uint64_t iova[VRING_AREAS] = {conf->desc, conf->driver, conf->device};
+	void *va[VRING_AREAS];
 
-	/* virtio 1.2, 2.7: alignment of the three parts */
-	if ((conf->desc & 15) != 0 || (conf->driver & 1) != 0 || (conf->device & 3) != 0)
-		return -EINVAL;
-	vr->desc = area_get(
-		vr, &vr->gathered[0], conf->desc, SPLIT_DESC_SIZE(n), 16, HOSTMEM_READ);
-	vr->avail = area_get(
-		vr, &vr->gathered[1], conf->driver, SPLIT_AVAIL_SIZE(n), 2, HOSTMEM_READ);
-	vr->used = area_get(vr, &vr->gathered[2], conf->device, SPLIT_USED_SIZE(n), 4,
-		HOSTMEM_READ | HOSTMEM_WRITE);
-	if (vr->desc == NULL || vr->avail == NULL || vr->used == NULL)
-		return -EFAULT;
+	for (unsigned int i = 0; i < VRING_AREAS; i++)
+		if ((iova[i] & (areas[i].align - 1)) != 0)
+			return -EINVAL;
+	for (unsigned int i = 0; i < VRING_AREAS; i++) {
+		va[i] = area_get(vr, &vr->gathered[i], iova[i], area_size(&areas[i], conf->size),
+			areas[i].align, areas[i].prot);
+		if (va[i] == NULL)
+			return -EFAULT;
+	}
+	vr->desc = va[0];
+	vr->avail = va[1];
+	vr->used = va[2];
 	return 0;
 }
 
@@ -85,39 +103,93 @@ areas_translate(struct vring *vr, const struct vring_conf *conf)
  * device.
  */
 static bool
-record_fits(const struct vring *vr, const struct ring_record *rec)
+split_record_fits(const struct vring *vr, const struct ring_record *rec)
 {
 	const uint16_t avail = __atomic_load_n(&vr->avail->idx, __ATOMIC_ACQUIRE);
 	const uint16_t used = __atomic_load_n(&vr->used->idx, __ATOMIC_RELAXED);
 
 	return (uint16_t)(avail - rec->used_idx) <= vr->size &&
-	       (uint16_t)(rec->used_idx - used) <= VRING_BURST;
+	       (uint16_t)(rec->used_idx - used) <= RING_RECORD_BURST;
 }
 
-/* In the split ring chains complete in available order, so used_idx tells where to go on. */
+static bool
+shadow_fits(const struct vring *vr, const struct ring_record *rec)
+{
+	if (rec->shadow_n == 0 || rec->shadow_n > RTE_MIN(vr->size, RING_RECORD_BURST) ||
+		rec->next_used >= vr->size || rec->next_used_wrap > 1 ||
+		rec->shadow[0].slot != rec->used_idx)
+		return false;
+	for (uint16_t i = 0; i < rec->shadow_n; i++)
+		if (rec->shadow[i].slot >= vr->size)
+			return false;
+	return true;
+}
+
+/* Behind the record's position nothing can have been used in this lap. */
+static bool
+packed_record_fits(const struct vring *vr, const struct ring_record *rec)
+{
+	if (rec->used_idx >= vr->size || rec->used_wrap > 1)
+		return false;
+	if (rec->valid)
+		return shadow_fits(vr, rec);
+	return (PACKED_REST_FLAGS(packed_rest(vr, rec->used_idx)) & PACKED_F_TURN) !=
+	       packed_used_flags(rec->used_wrap);
+}
+
+/* A predecessor ended while it wrote a burst (state/ring_record.h). */
+static void
+packed_roll_forward(struct vring *vr)
+{
+	struct ring_record *rec = vr->rec;
+	const struct packed_at from = {rec->used_idx, rec->used_wrap};
+
+	if (packed_rest_avail(packed_rest(vr, from.slot), from.wrap))
+		packed_show(vr);
+	else
+		packed_settle(rec);
+}
+
+static void
+positions_begin(struct vring *vr)
+{
+	struct ring_record *rec = vr->rec;
+
+	rec->used_idx = 0;
+	rec->used_wrap = vr->packed;
+	rec->valid = 0;
+	rec->signalled_used = 0;
+	if (!vr->packed)
+		__atomic_store_n(&vr->used->idx, 0, __ATOMIC_RELEASE);
+	/* A process that ends here leaves a ring to begin, or one that fits its record. */
+	__atomic_store_n(&rec->running, 1, __ATOMIC_RELEASE);
+	vr->signalled_valid = true;
+}
+
+/* Chains complete in available order, so used_idx tells where to go on. */
 static int
 positions_take(struct vring *vr)
 {
 	struct ring_record *rec = vr->rec;
 
-	if (!rec->running) {
-		rec->used_idx = 0;
-		rec->signalled_used = 0;
-		__atomic_store_n(&vr->used->idx, 0, __ATOMIC_RELEASE);
-		/* A process that ends here leaves a ring to begin, or one that fits its record. */
-		__atomic_store_n(&rec->running, 1, __ATOMIC_RELEASE);
-		vr->signalled_valid = true;
-	} else if (!record_fits(vr, rec)) {
+	if (!rec->running)
+		positions_begin(vr);
+	else if (!(vr->packed ? packed_record_fits(vr, rec) : split_record_fits(vr, rec)))
 		return -ERANGE;
-	}
+	if (vr->packed && rec->valid)
+		packed_roll_forward(vr);
 	/* What was taken and not given back is going to be taken again. */
 	rec->stats.received_desc = rec->stats.completed_desc;
 	rec->avail_idx = rec->used_idx;
+	rec->avail_wrap = rec->used_wrap;
 	vr->used_idx = rec->used_idx;
+	vr->used_wrap = rec->used_wrap;
 	vr->avail_idx = rec->used_idx;
+	vr->avail_wrap = rec->used_wrap;
 	vr->avail_cached = rec->used_idx;
 	vr->signalled_used = rec->signalled_used;
-	__atomic_store_n(&vr->used->idx, vr->used_idx, __ATOMIC_RELEASE);
+	if (!vr->packed)
+		__atomic_store_n(&vr->used->idx, vr->used_idx, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -133,12 +205,18 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 {
 	int ret;
 
-	if (conf->size == 0 || conf->size > VRING_MAX_SIZE || !rte_is_power_of_2(conf->size))
+	if (conf->size == 0 || conf->size > VRING_MAX_SIZE)
+		return -EINVAL;
+	if (!FEATURE(conf, VIRTIO_F_RING_PACKED) && !rte_is_power_of_2(conf->size))
 		return -EINVAL;
 	if (conf->record == NULL || conf->hm == NULL)
 		return -EINVAL;
+	if (FEATURE(conf, VRING_F_LOG_ALL) != (conf->log != NULL))
+		return -EINVAL;
 	memset(vr, 0, sizeof(*vr));
 	vr->hm = conf->hm;
+	vr->spec = (uint8_t)burst_spec(conf->features);
+	vr->packed = FEATURE(conf, VIRTIO_F_RING_PACKED);
 	vr->table = hostmem_table(conf->hm);
 	vr->table_gen = vr->table->gen;
 	ret = areas_translate(vr, conf);
@@ -158,11 +236,17 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 	vr->desc_iova = conf->desc;
 	vr->driver_iova = conf->driver;
 	vr->device_iova = conf->device;
+	vr->span = 1;
+	vr->log = conf->log;
+	vr->used_log_addr = conf->used_log_addr;
 	ret = positions_take(vr);
 	if (ret != 0) {
 		forget(vr);
 		return ret;
 	}
+	/* What a predecessor wrote last it may not have logged. */
+	if (ring_logs(vr))
+		ring_log_areas(vr);
 	vring_kicks_on(vr);
 	return 0;
 }
@@ -172,10 +256,38 @@ vring_stop(struct vring *vr)
 {
 	if (vr->rec != NULL) {
 		vr->rec->avail_idx = vr->avail_idx;
+		vr->rec->avail_wrap = vr->avail_wrap;
 		vr->rec->used_idx = vr->used_idx;
+		vr->rec->used_wrap = vr->used_wrap;
 		vr->rec->signalled_used = vr->signalled_used;
 	}
 	forget(vr);
+}
+
+uint32_t
+vring_base(const struct ring_record *rec, uint64_t features)
+{
+	const bool packed = (features & UINT64_C(1) << VIRTIO_F_RING_PACKED) != 0;
+	uint32_t half;
+
+	if (!packed)
+		return rec->running ? rec->used_idx : 0;
+	half = rec->running ? rec->used_idx | (uint32_t)rec->used_wrap << 15 : 1u << 15;
+	return half | half << 16;
+}
+
+void
+vring_base_set(struct ring_record *rec, uint64_t features, uint32_t base)
+{
+	const bool packed = (features & UINT64_C(1) << VIRTIO_F_RING_PACKED) != 0;
+
+	rec->valid = 0;
+	rec->used_idx = (uint16_t)(packed ? base & 0x7fff : base);
+	rec->used_wrap = packed ? base >> 15 & 1 : 0;
+	rec->avail_idx = rec->used_idx;
+	rec->avail_wrap = rec->used_wrap;
+	rec->signalled_used = rec->used_idx;
+	rec->running = 1;
 }
 
 static bool
@@ -187,10 +299,13 @@ overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 bool
 vring_uses(const struct vring *vr, uint64_t iova, uint64_t len)
 {
-	return vr->size != 0 &&
-	       (overlaps(iova, len, vr->desc_iova, SPLIT_DESC_SIZE(vr->size)) ||
-		       overlaps(iova, len, vr->driver_iova, SPLIT_AVAIL_SIZE(vr->size)) ||
-		       overlaps(iova, len, vr->device_iova, SPLIT_USED_SIZE(vr->size)));
+	const struct area *areas = vr->packed ? packed_areas : split_areas;
+	const uint64_t at[VRING_AREAS] = {vr->desc_iova, vr->driver_iova, vr->device_iova};
+
+	for (unsigned int i = 0; vr->size != 0 && i < VRING_AREAS; i++)
+		if (overlaps(iova, len, at[i], area_size(&areas[i], vr->size)))
+			return true;
+	return false;
 }
 
 const char *
@@ -205,60 +320,4 @@ vring_strerror(enum vring_error err)
 	};
 
 	return (size_t)err < RTE_DIM(text) ? text[err] : "unknown error";
-}
-
-uint16_t
-vring_avail_entries(struct vring *vr)
-{
-	const uint16_t known = (uint16_t)(vr->avail_cached - vr->avail_idx);
-
-	if (vring_broken(vr))
-		return 0;
-	return known >= VRING_BURST ? known : split_avail(vr, UINT16_MAX);
-}
-
-void
-vring_kicks_off(struct vring *vr)
-{
-	/* Stored on a change only: the driver reads the line all the time, for the used index. */
-	if (vr->kicks_are_off)
-		return;
-	vr->kicks_are_off = true;
-	/* With the event index the event is left where it is, behind: a kick per 65536 entries. */
-	if (!vr->event_idx)
-		__atomic_store_n(&vr->used->flags, VIRTQ_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
-}
-
-bool
-vring_kicks_on(struct vring *vr)
-{
-	vr->kicks_are_off = false;
-	if (vr->event_idx)
-		__atomic_store_n(split_avail_event(vr), vr->avail_idx, __ATOMIC_RELAXED);
-	else
-		__atomic_store_n(&vr->used->flags, 0, __ATOMIC_RELAXED);
-	/* The driver stores its index, then looks at this; we do it the other way round. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&vr->avail->idx, __ATOMIC_ACQUIRE) != vr->avail_idx;
-}
-
-bool
-vring_interrupt_wanted(struct vring *vr)
-{
-	const uint16_t old = vr->signalled_used, new = vr->used_idx;
-	const bool valid = vr->signalled_valid;
-
-	if (valid && old == new)
-		return false;
-	vr->signalled_used = new;
-	vr->signalled_valid = true;
-	vr->rec->signalled_used = new;
-	/* The used index must be out before we look whether the driver waits for it. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!vr->event_idx)
-		return (__atomic_load_n(&vr->avail->flags, __ATOMIC_RELAXED) &
-			       VIRTQ_AVAIL_F_NO_INTERRUPT) == 0;
-	/* virtio 1.2, 2.7.7.2: has the index passed used_event since the last time? */
-	return !valid ||
-	       virtq_need_event(__atomic_load_n(split_used_event(vr), __ATOMIC_RELAXED), new, old);
 }

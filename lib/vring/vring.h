@@ -7,7 +7,9 @@
 
 /**
  * @file
- * Device side of a virtqueue (virtio 1.2, 2.6 "Virtqueues", 2.7 "Split Virtqueues").
+ * Device side of a virtqueue (virtio 1.2, 2.6 "Virtqueues", 2.7 "Split Virtqueues", 2.8 "Packed
+ * Virtqueues"). The driver's features say which of the two a ring is; users of this header need not
+ * care.
  *
  * A vring is set up by the control lcore and then touched by its owning worker only (or, for the
  * control virtqueue, by the control lcore). Everything read from host memory is copied once,
@@ -53,6 +55,7 @@
 
 #define VRING_MAX_SIZE	32768u /**< entries, virtio 1.2 2.7 */
 #define VRING_MAX_CHAIN 1024u  /**< descriptors of one chain: what Linux and QEMU allow */
+#define VRING_AREAS	3u     /**< descriptors, driver's, device's */
 #define VRING_BURST	32u    /**< packets per call of a burst function, at most */
 /**
  * Descriptors per call, more or less: two chains of the greatest length. With indirect tables a
@@ -80,43 +83,87 @@ enum vring_error {
 	VRING_ERR_ADDRESS,
 };
 
+/**
+ * Dirty log of a live migration: a bit per VRING_LOG_PAGE bytes of guest address, set for whatever
+ * the device writes in guest memory (buffers, used entries, event suppression) after it is written.
+ * The owner keeps the memory for as long as a ring has the log; several rings may share it.
+ */
+struct vring_log {
+	uint8_t *bits;
+	uint64_t size; /**< bytes; what is written beyond what they cover is not logged */
+};
+#define VRING_LOG_PAGE 4096u /**< of vhost's log, whatever the guest's pages are */
+/**
+ * Among the negotiated features: bursts are to write the log (vhost's own bit; none that a driver
+ * could accept).
+ */
+#define VRING_F_LOG_ALL 26
+
 struct vring_conf {
 	uint16_t size;	   /**< entries; split: a power of two */
 	uint64_t features; /**< negotiated device features (VIRTIO_*_F_* bits) */
 	uint64_t desc;	   /**< IOVA of descriptor area */
-	uint64_t driver;   /**< IOVA of driver area (split: available ring) */
-	uint64_t device;   /**< IOVA of device area (split: used ring) */
+	uint64_t driver;   /**< IOVA of driver area (split: available ring; packed: event) */
+	uint64_t device;   /**< IOVA of device area (split: used ring; packed: event) */
 	struct hostmem *hm;
 	/** positions: taken up if record->running, else zero; a device reset clears `running` */
 	struct ring_record *record;
+	/** NULL: none. Otherwise VRING_F_LOG_ALL must be among the features, here and for
+	 * vring_burst_select(). */
+	const struct vring_log *log;
+	/** Guest address under which the device area is logged. (A packed ring's descriptors, which
+	 * the device writes as well, are logged under `desc`.) */
+	uint64_t used_log_addr;
 };
 
 struct vring {
 	/* read-mostly, hot */
-	struct virtq_desc *desc;
-	struct virtq_avail *avail;
-	struct virtq_used *used;
+	union {
+		struct virtq_desc *desc;
+		struct pvirtq_desc *pdesc; /**< packed: the ring itself */
+	};
+	union {
+		struct virtq_avail *avail;
+		struct pvirtq_event_suppress *driver_event; /**< packed */
+	};
+	union {
+		struct virtq_used *used;
+		struct pvirtq_event_suppress *device_event; /**< packed */
+	};
 	const struct hostmem_table *table;
 	uint64_t table_gen;
 	struct ring_record *rec;
-	uint16_t mask;
+	uint16_t mask; /**< split */
 	uint16_t size;
 	uint8_t hdr_len; /**< 12, or 10 for a legacy driver */
-	uint8_t event_idx;
+	bool packed;
 	uint8_t indirect;
 	uint8_t error; /**< enum vring_error */
-	/* written per burst */
-	uint16_t avail_idx;	 /**< next entry to take */
-	uint16_t used_idx;	 /**< next entry to write */
-	uint16_t avail_cached;	 /**< last available index read */
-	uint16_t signalled_used; /**< used index at the last interrupt decision */
-	bool signalled_valid;	 /**< signalled_used means something (not right after start) */
+	/* written per burst; packed: slot and wrap counter */
+	uint16_t avail_idx;    /**< next entry to take */
+	uint16_t used_idx;     /**< next entry to write */
+	uint16_t avail_cached; /**< split: last available index read */
+	uint16_t taken;	       /**< packed: chains taken and not given back */
+	uint16_t shadow_n;     /**< packed: used entries that stand in the shadow for them */
+	bool avail_wrap;
+	bool used_wrap;
 	bool kicks_are_off;	 /**< as the driver was told last */
+	bool signalled_valid;	 /**< signalled_used means something (not right after start) */
+	uint16_t signalled_used; /**< split: used index at the last interrupt decision */
+	uint32_t unsignalled;	 /**< packed: slots used since then */
+	uint8_t spec;		 /**< which variant of the burst functions serves it (burst.h) */
+	uint8_t event_idx;
+	uint16_t span; /**< chains that a large received packet took of late */
 	struct hostmem_hint hint;
 	struct hostmem_hint desc_hint; /**< for indirect tables */
 	/* cold */
+	uint16_t last_taken;  /**< packed: slots of the chain that was popped last */
+	uint16_t short_looks; /**< of vring_rx_room(), since there was room */
+	const struct vring_log *log;
+	uint64_t used_log_addr;
 	struct hostmem *hm;
-	uint8_t *gathered[3]; /**< areas whose pages lie scattered (hostmem_gather()), or NULL */
+	/** areas whose pages lie scattered (hostmem_gather()), or NULL */
+	uint8_t *gathered[VRING_AREAS];
 	uint64_t features;
 	uint64_t desc_iova, driver_iova, device_iova;
 } __rte_cache_aligned;
@@ -124,6 +171,10 @@ struct vring {
 /**
  * Host -> driver: copy packets into the driver's buffers (RX queue). A packet longer than its
  * buffer chain is dropped and counted, its chain stays available.
+ *
+ * With VIRTIO_NET_F_MRG_RXBUF a packet takes as many chains as it needs, which the driver sees all
+ * at once; it is left with the caller as long as the driver has not made enough available. Only
+ * what needs more than RING_RECORD_BURST of them, or more than the ring has entries, is dropped.
  *
  * @return packets consumed; they are freed. Fewer than n when n is more than VRING_BURST, the
  *         driver has no more buffers, its chains took VRING_BURST_WORK or the ring broke.
@@ -154,7 +205,7 @@ struct vring_burst {
 static inline uint16_t
 vring_tx_taken(const struct vring *vr)
 {
-	return (uint16_t)(vr->avail_idx - vr->used_idx);
+	return vr->packed ? vr->taken : (uint16_t)(vr->avail_idx - vr->used_idx);
 }
 
 /**
@@ -166,7 +217,7 @@ vring_tx_taken(const struct vring *vr)
  */
 void vring_tx_complete(struct vring *vr);
 
-/** Burst functions for a set of negotiated features; never NULL. */
+/** Burst functions for a set of negotiated features (and VRING_F_LOG_ALL); never NULL. */
 const struct vring_burst *vring_burst_select(uint64_t features);
 
 /**
@@ -191,6 +242,20 @@ int vring_start(struct vring *vr, const struct vring_conf *conf);
  * go of the ring. May be called for a ring that was never started (all zero).
  */
 void vring_stop(struct vring *vr);
+
+/**
+ * The position of a ring that is stopped, as vhost-user's GET_VRING_BASE gives it: split: the index
+ * of the next entry; packed: that of the next available descriptor in bits 0-14, its wrap counter
+ * in bit 15, the same for the next used one above. Nothing is on its way in a stopped ring, so both
+ * are where the ring goes on. A ring that has never run is at its beginning.
+ */
+uint32_t vring_base(const struct ring_record *rec, uint64_t features);
+
+/**
+ * SET_VRING_BASE: the next vring_start() with this record goes on from there. Of a packed ring's
+ * base the available position alone counts: clients leave the other half zero.
+ */
+void vring_base_set(struct ring_record *rec, uint64_t features, uint32_t base);
 
 /**
  * Does [iova, iova + len) touch one of the ring's three areas? Control lcore, before an unmap.
@@ -220,10 +285,18 @@ vring_broken(const struct vring *vr)
 const char *vring_strerror(enum vring_error err);
 
 /**
- * Entries that the driver has made available and that were not taken yet, as far as a look at the
- * index tells.
+ * Chains that the driver has made available and that were not taken yet, as far as a look at the
+ * index tells. Of a packed ring VRING_BURST at most: each has to be looked at.
  */
 uint16_t vring_avail_entries(struct vring *vr);
+
+/**
+ * Packets that may be read from the wire now, for vring_burst.enqueue to find buffers for them: the
+ * chains available or, with VIRTIO_NET_F_MRG_RXBUF, so many of them as large packets took of late
+ * go into each. A guess, since the next one may be larger. A driver that leaves its ring that empty
+ * for long is given single packets all the same.
+ */
+uint16_t vring_rx_room(struct vring *vr);
 
 /** Ask the driver not to kick (polling). */
 void vring_kicks_off(struct vring *vr);
@@ -243,13 +316,16 @@ bool vring_interrupt_wanted(struct vring *vr);
 
 /** One chain taken by vring_pop(), of any layout: for the control and admin virtqueues. */
 struct vring_chain {
-	uint16_t head;
+	uint16_t
+		head; /**< what the used entry names: the first descriptor, or (packed) buffer id */
+	uint16_t slots; /**< packed: descriptors that it takes in the ring */
 	uint16_t n_out; /**< device-readable pieces, first in iov */
 	uint16_t n_in;	/**< device-writable pieces, after them */
 	uint16_t work;	/**< descriptors read, or pieces if those are more */
 	uint32_t out_len;
 	uint32_t in_len;
 	struct iovec iov[VRING_MAX_CHAIN];
+	uint64_t iova[VRING_MAX_CHAIN]; /**< the driver's address of each piece */
 };
 
 /**

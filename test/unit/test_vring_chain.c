@@ -274,20 +274,19 @@ driver_side_does_not_trust_the_device(void **state)
 static int
 test_vring_chain(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(empty_ring_has_no_chain),
-		T(command_is_read_and_acknowledged),
-		T(reads_and_writes_end_with_the_chain),
-		T(pieces_across_a_border_are_joined),
-		T(chain_without_readable_or_writable_part_is_a_chain),
-		T(several_chains_may_be_out_at_once),
-		T(chain_put_back_is_taken_again),
-		T(chains_wrap_with_the_index),
-		T(chain_of_the_whole_ring_is_taken),
-		T(pieces_beyond_the_limit_break_the_ring),
-		T(driver_side_refuses_what_it_cannot_do),
-		T(driver_side_does_not_trust_the_device),
+		RIG_TEST(empty_ring_has_no_chain),
+		RIG_TEST(command_is_read_and_acknowledged),
+		RIG_TEST(reads_and_writes_end_with_the_chain),
+		RIG_TEST(pieces_across_a_border_are_joined),
+		RIG_TEST(chain_without_readable_or_writable_part_is_a_chain),
+		RIG_TEST(several_chains_may_be_out_at_once),
+		RIG_TEST(chain_put_back_is_taken_again),
+		RIG_TEST(chains_wrap_with_the_index),
+		RIG_TEST(chain_of_the_whole_ring_is_taken),
+		RIG_TEST_SPLIT(pieces_beyond_the_limit_break_the_ring),
+		RIG_TEST(driver_side_refuses_what_it_cannot_do),
+		RIG_TEST_SPLIT(driver_side_does_not_trust_the_device),
 	};
 
 	return cmocka_run_group_tests_name("vring_chain", tests, NULL, NULL);

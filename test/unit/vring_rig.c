@@ -30,6 +30,8 @@ rig_new(void)
 
 	assert_non_null(r);
 	memset(r, 0, sizeof(*r));
+	r->slots = calloc(VRING_MAX_SIZE, sizeof(*r->slots));
+	assert_non_null(r->slots);
 	r->fd = memfd_create("virtnet-test-rig", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(r->fd, RIG_FILE_LEN), 0);
 	r->mem = mmap(NULL, RIG_FILE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
@@ -55,23 +57,27 @@ rig_start(struct rig *r, uint16_t size, uint64_t features)
 {
 	const struct vring_driver_conf dconf = {
 		.size = size,
-		.features = features | RIG_VERSION1,
+		.features = features | r->format | RIG_VERSION1,
 		.va = r->mem,
 		.iova = RIG_NEAR,
 		.slots = r->slots,
 	};
 
-	assert_true(vring_driver_memory(size, features) <= RIG_BUFS - RIG_NEAR);
+	if (r->vr.hm != NULL)
+		vring_stop(&r->vr);
+	assert_true(vring_driver_memory(size, dconf.features) <= RIG_BUFS - RIG_NEAR);
 	assert_int_equal(vring_driver_init(&r->vd, &dconf), 0);
 	memset(&r->rec, 0, sizeof(r->rec));
 	r->conf = (struct vring_conf){
 		.size = size,
-		.features = features | RIG_VERSION1,
+		.features = dconf.features,
 		.desc = r->vd.desc_iova,
 		.driver = r->vd.driver_iova,
 		.device = r->vd.device_iova,
 		.hm = r->hm,
 		.record = &r->rec,
+		.log = (features & RIG_LOG) != 0 ? &r->log : NULL,
+		.used_log_addr = r->vd.device_iova,
 	};
 	r->burst = vring_burst_select(r->conf.features);
 	assert_int_equal(vring_start(&r->vr, &r->conf), 0);
@@ -86,6 +92,7 @@ rig_free(struct rig *r)
 	hostmem_files_destroy(r->files);
 	munmap(r->mem, RIG_FILE_LEN);
 	close(r->fd);
+	free(r->slots);
 	free(r);
 }
 
@@ -137,6 +144,31 @@ rig_offer(struct rig *r, uint16_t head)
 {
 	r->vd.avail->ring[r->vd.avail_idx++ & r->vd.mask] = head;
 	vring_driver_publish(&r->vd);
+}
+
+void
+rig_pdesc(struct rig *r, uint64_t addr, uint32_t len, uint16_t flags, uint16_t id)
+{
+	struct vring_driver *vd = &r->vd;
+
+	flags |= vd->avail_wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+	vd->ring[vd->avail_idx] =
+		(struct pvirtq_desc){.addr = addr, .len = len, .id = id, .flags = flags};
+	if (++vd->avail_idx == vd->size) {
+		vd->avail_idx = 0;
+		vd->avail_wrap = !vd->avail_wrap;
+	}
+}
+
+uint32_t
+rig_shown(const struct rig *r)
+{
+	/* A packed ring has no index. What tells is where a used entry does not stand. */
+	if (!r->vr.packed)
+		return r->vd.used->idx;
+	assert_int_not_equal(
+		r->vd.ring[r->rec.used_idx].flags & 0x8080, r->rec.used_wrap ? 0x8080 : 0);
+	return (uint32_t)r->rec.stats.completed_desc;
 }
 
 void
@@ -242,14 +274,39 @@ rig_assert_none_used(struct rig *r)
 	assert_false(r->vd.broken);
 }
 
-int
-rig_setup(void **state)
+static int
+setup(void **state, uint64_t format)
 {
 	struct rig *r = rig_new();
 
+	r->format = format;
 	rig_start(r, RIG_SIZE, RIG_INDIRECT);
 	*state = r;
 	return 0;
+}
+
+int
+rig_setup(void **state)
+{
+	return setup(state, 0);
+}
+
+int
+rig_setup_order(void **state)
+{
+	return setup(state, RIG_ORDER);
+}
+
+int
+rig_setup_packed(void **state)
+{
+	return setup(state, RIG_PACKED);
+}
+
+int
+rig_setup_packed_order(void **state)
+{
+	return setup(state, RIG_PACKED | RIG_ORDER);
 }
 
 int

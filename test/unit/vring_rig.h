@@ -24,6 +24,10 @@
 #define RIG_VERSION1 (UINT64_C(1) << VIRTIO_F_VERSION_1)
 #define RIG_EVENT    (UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
 #define RIG_INDIRECT (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC)
+#define RIG_PACKED   (UINT64_C(1) << VIRTIO_F_RING_PACKED)
+#define RIG_ORDER    (UINT64_C(1) << VIRTIO_F_IN_ORDER)
+#define RIG_MERGE    (UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF)
+#define RIG_LOG	     (UINT64_C(1) << VRING_F_LOG_ALL)
 #define RIG_OFFLOAD  (UINT64_C(1) << VIRTIO_NET_F_CSUM | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4)
 
 /*
@@ -54,11 +58,13 @@ struct rig {
 	struct ring_record rec;
 	struct vring vr;
 	struct vring_driver vd;
-	struct vring_driver_slot slots[RIG_SIZE];
+	struct vring_driver_slot *slots; /**< VRING_MAX_SIZE */
+	uint64_t format;		 /**< features of each start: RIG_PACKED, RIG_ORDER */
+	struct vring_log log;		 /**< for RIG_LOG */
 	struct vring_chain chain;
 };
 
-#define RIG_MBUFS 255u
+#define RIG_MBUFS 1023u
 struct rte_mempool *rig_pool(void);
 
 /** A fresh rig; a second rig_start() begins anew with other features. */
@@ -66,10 +72,26 @@ struct rig *rig_new(void);
 void rig_start(struct rig *r, uint16_t size, uint64_t features);
 void rig_free(struct rig *r);
 
-/** Around each test: a rig with a started ring of RIG_SIZE entries, indirect descriptors
- * negotiated. */
+/**
+ * Around each test: a rig with a started ring of RIG_SIZE entries, indirect descriptors negotiated.
+ */
 int rig_setup(void **state);
+int rig_setup_order(void **state);
+int rig_setup_packed(void **state);
+int rig_setup_packed_order(void **state);
 int rig_teardown(void **state);
+
+/** A test on a split ring, on a packed one, on both with and without VIRTIO_F_IN_ORDER. */
+/* clang-format off */
+#define RIG_TEST_OF(fn, name, setup) {#fn "/" name, fn, setup, rig_teardown, NULL}
+#define RIG_TEST_SPLIT(fn)  {#fn, fn, rig_setup, rig_teardown, NULL}
+#define RIG_TEST_PACKED(fn) {#fn, fn, rig_setup_packed, rig_teardown, NULL}
+#define RIG_TEST(fn)                                                                               \
+	RIG_TEST_OF(fn, "split", rig_setup),                                                       \
+	RIG_TEST_OF(fn, "split in-order", rig_setup_order),                                        \
+	RIG_TEST_OF(fn, "packed", rig_setup_packed),                                               \
+	RIG_TEST_OF(fn, "packed in-order", rig_setup_packed_order)
+/* clang-format on */
 
 /** The test's own pointer to an address of the guest. */
 uint8_t *rig_ptr(struct rig *r, uint64_t iova);
@@ -85,6 +107,10 @@ void rig_publish(struct rig *r);
 void rig_desc(
 	struct rig *r, uint16_t at, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
 void rig_offer(struct rig *r, uint16_t head);
+/** Packed: the next descriptor of the ring, available at once. */
+void rig_pdesc(struct rig *r, uint64_t addr, uint32_t len, uint16_t flags, uint16_t id);
+/** Chains that the device has shown as used since the start. */
+uint32_t rig_shown(const struct rig *r);
 
 /** Fill with a pattern of which no two parts are alike. */
 void rig_pattern(uint8_t *buf, uint32_t len, uint32_t seed);
