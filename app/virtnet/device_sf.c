@@ -20,6 +20,7 @@
 #include "mem.h"
 #include "state/fault_point.h"
 #include "topology.h"
+#include "virtio/virtio_net_ctrl.h"
 
 /* One change on its way: through a grace period, then to the helper and back. */
 struct sf_change {
@@ -27,7 +28,7 @@ struct sf_change {
 	struct sf *sf;
 	uint32_t run; /* start of the device that it belongs to */
 	uint16_t pairs;
-	bool rx_csum;
+	uint64_t features; /* negotiated, less what the driver has switched off */
 	bool stop_first; /* a stop was asked for before and not carried out */
 	int err;
 	device_sf_done_t done;
@@ -86,15 +87,38 @@ change_free(struct sf_change *ch)
 		dev->state->sf.changing = 0;
 }
 
+/* The driver's features with those of the offloads that are on. */
+static uint64_t
+features_with(const struct device *dev, uint64_t offloads)
+{
+	return virtio_dev_features(dev->vdev) & (offloads | ~VIRTIO_NET_GUEST_OFFLOADS);
+}
+
+static uint64_t
+features_now(const struct device *dev)
+{
+	return features_with(
+		dev, dev->state->started ? dev->state->guest_offloads : VIRTIO_NET_GUEST_OFFLOADS);
+}
+
+uint32_t
+device_sf_offloads(const struct device *dev)
+{
+	return net_offload_guest(features_now(dev));
+}
+
 static void
 apply(struct device *dev, uint16_t pairs)
 {
+	const uint32_t offloads = device_sf_offloads(dev);
+
 	dev->state->pairs = pairs;
 	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
 		int ret;
 
 		if (dev->pair[i] == NULL)
 			continue;
+		atomic_store(&dev->pair[i]->rx_offloads, offloads);
 		atomic_store(&dev->pair[i]->rx_on, i < pairs);
 		ret = workers_rx_changed(dev->pair[i]);
 		if (ret < 0)
@@ -110,9 +134,10 @@ work(void *arg)
 
 	ch->err = 0;
 	if (ch->stop_first)
-		ch->err = ch->sf->ops->set_queues(ch->sf, 0, false);
+		ch->err = ch->sf->ops->set_queues(ch->sf, 0, 0);
 	if (ch->err == 0 && (ch->pairs > 0 || !ch->stop_first))
-		ch->err = ch->sf->ops->set_queues(ch->sf, ch->pairs, ch->rx_csum);
+		ch->err = ch->sf->ops->set_queues(ch->sf, ch->pairs,
+			net_offload_guest(ch->features) & SF_CAP_RX);
 }
 
 static void
@@ -133,7 +158,7 @@ work_done(void *arg)
 		device_sf_store(dev);
 	if (ch->err == 0) {
 		dev->state->sf.pairs = ch->pairs;
-		dev->state->sf.rx_csum = ch->rx_csum;
+		dev->state->guest_offloads = ch->features & VIRTIO_NET_GUEST_OFFLOADS;
 	}
 	FAULT_POINT("device.sf.recorded");
 	if (ch->err < 0)
@@ -185,7 +210,7 @@ change(struct device *dev, uint16_t pairs)
 	ch->dev = dev;
 	ch->run = dev->run;
 	ch->pairs = pairs;
-	ch->rx_csum = virtio_has(virtio_dev_features(dev->vdev), VIRTIO_NET_F_GUEST_CSUM);
+	ch->features = features_now(dev);
 	dev->state->sf.wanted = pairs;
 	dev->state->sf.changing = 1;
 	dev->sf_changes++;
@@ -213,6 +238,23 @@ device_sf_set_pairs(struct device *dev, uint16_t pairs, device_sf_done_t done, u
 	for (uint16_t i = pairs; i < dev->conf.max_pairs; i++)
 		if (dev->pair[i] != NULL)
 			atomic_store(&dev->pair[i]->rx_on, false);
+	dev->sf_used = true;
+	grace_call(dev->ctl->grace, after_grace, ch);
+}
+
+void
+device_sf_set_offloads(
+	struct device *dev, uint64_t features, device_sf_done_t done, uint32_t token)
+{
+	struct sf_change *ch = change(dev, dev->state->pairs);
+
+	ch->done = done;
+	ch->token = token;
+	ch->features = features_with(dev, features);
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
+		if (dev->pair[i] != NULL)
+			atomic_fetch_and(
+				&dev->pair[i]->rx_offloads, net_offload_guest(ch->features));
 	dev->sf_used = true;
 	grace_call(dev->ctl->grace, after_grace, ch);
 }

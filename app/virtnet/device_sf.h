@@ -34,6 +34,22 @@ typedef void (*device_sf_done_t)(struct device *dev, int err, uint32_t token);
  */
 void device_sf_set_pairs(struct device *dev, uint16_t pairs, device_sf_done_t done, uint32_t token);
 
+/**
+ * Change what the driver takes, while it runs (VIRTIO_NET_CTRL_GUEST_OFFLOADS).
+ *
+ * What is switched off is off for the driver when `done` is called: the SF is told, and packets that
+ * it has queued before are cut and completed in software. What is switched on may come from the call
+ * of `done` on.
+ *
+ * @param features  VIRTIO_NET_F_GUEST_* bits, of those that were negotiated; others are ignored
+ */
+void device_sf_set_offloads(
+	struct device *dev, uint64_t features, device_sf_done_t done, uint32_t token);
+
+/** What the driver takes at present: enum net_offload. A new driver takes all that it has
+ * negotiated. */
+uint32_t device_sf_offloads(const struct device *dev);
+
 /** No driver any more: take all queues back; what waits in them is dropped. No worker has the
  * pairs. */
 void device_sf_stop(struct device *dev);

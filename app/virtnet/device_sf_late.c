@@ -31,9 +31,9 @@ none_destroy(struct sf *sf)
 }
 
 static int
-none_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum)
+none_set_queues(struct sf *sf, uint16_t pairs, uint32_t rx_caps)
 {
-	(void)rx_csum;
+	(void)rx_caps;
 	return pairs <= sf->max_pairs ? 0 : -EINVAL;
 }
 
@@ -147,10 +147,8 @@ step_swap(struct device *dev, void *arg)
 	late->sf = dev->sf;
 	dev->sf = sf;
 	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
-		if (dev->pair[i] != NULL) {
-			dev->pair[i]->sf = sf;
-			dev->pair[i]->sf_ops = sf->ops;
-		}
+		if (dev->pair[i] != NULL)
+			qpair_set_sf(dev->pair[i], sf);
 	dev->state->sf.pairs = 0;
 	dev->state->sf.changing = 1;
 	device_sf_store(dev);
@@ -166,7 +164,7 @@ retry(struct late *late)
 {
 	const struct timeval wait = {.tv_usec = LATE_RETRY_MS * 1000};
 
-	return late->ret == -EEXIST && ++late->tries < LATE_TRIES &&
+	return (late->ret == -EEXIST || late->ret == -EBUSY) && ++late->tries < LATE_TRIES &&
 	       event_base_once(late->dev->ctl->base, -1, EV_TIMEOUT, make_again, late, &wait) == 0;
 }
 

@@ -6,7 +6,18 @@
 
 #include <poll.h>
 
+#include "net/fit.h"
 #include "qpair.h"
+
+/*
+ * Segments that the packets of one burst may become, and where bursts begin to get smaller: full
+ * bursts of 64 KiB in ordinary segments stay below.
+ */
+#define QPAIR_SEGMENTS_MAX  4096u
+#define QPAIR_SEGMENTS_MANY 2048u
+
+_Static_assert(NET_FIT_BURST <= VRING_BURST, "one call of a burst function");
+_Static_assert(NET_MBUF_DATA_OFF == VRING_MBUF_DATA_OFF, "one place for the header");
 
 static void
 check_broken(struct qpair *qp, enum qpair_side side)
@@ -26,18 +37,68 @@ interrupt(struct qpair *qp, enum qpair_side side)
 	virtio_dev_queue_interrupt(qp->vdev, qpair_queue(qp, side));
 }
 
+void
+qpair_set_sf(struct qpair *qp, struct sf *sf)
+{
+	qp->sf = sf;
+	qp->sf_ops = sf->ops;
+	qp->fits[QPAIR_RX] = (qp->features & NET_HDR_RX_FEATURES) != 0;
+	qp->fits[QPAIR_TX] = (net_offload_host(qp->features) & ~SF_TX_OFFLOADS(sf->caps)) != 0;
+	qp->tx_limit = VRING_BURST;
+}
+
+static void
+deliver(void *arg, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct qpair *qp = arg;
+	struct vring *vr = &qp->ring[QPAIR_RX];
+	const uint16_t done = qp->burst->enqueue(vr, pkts, n);
+
+	if (unlikely(done < n)) {
+		vr->rec->stats.no_buffer += n - done;
+		rte_pktmbuf_free_bulk(pkts + done, n - done);
+		check_broken(qp, QPAIR_RX);
+	}
+}
+
+/*
+ * The same to a driver that has offloads: the SF may have packets from before it switched some off.
+ * A driver may ask for large segments and yet have buffers for small ones only; when one had to be
+ * dropped for that, the next are cut.
+ */
+static void
+deliver_fitted(struct qpair *qp, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct ring_stats *stats = &qp->ring[QPAIR_RX].rec->stats;
+	const uint64_t oversize = stats->oversize;
+	struct net_fit fit = {
+		.offloads = atomic_load_explicit(&qp->rx_offloads, memory_order_relaxed),
+		.pool = qp->pool,
+		.emit = deliver,
+		.arg = qp,
+		.budget = QPAIR_SEGMENTS_MAX,
+	};
+
+	if (unlikely(qp->rx_small))
+		fit.offloads &= ~(uint32_t)NET_OFFLOAD_GSO;
+	net_fit(&fit, pkts, n);
+	if (unlikely(stats->oversize != oversize))
+		qp->rx_small = !virtio_has(qp->features, VIRTIO_NET_F_MRG_RXBUF);
+	stats->oversize += fit.bad + fit.no_mbuf + fit.excess;
+}
+
 /* Packets stay with the SF while the driver has no buffers for them. */
 static unsigned int
 poll_rx(struct qpair *qp)
 {
 	struct vring *vr = &qp->ring[QPAIR_RX];
 	struct rte_mbuf *pkts[VRING_BURST];
-	uint16_t room, n, done;
+	uint16_t room, n;
 
 	if (!atomic_load_explicit(&qp->rx_on, memory_order_relaxed))
 		return 0;
 	vring_refresh(vr);
-	room = vring_avail_entries(vr);
+	room = vring_rx_room(vr);
 	if (room == 0) {
 		check_broken(qp, QPAIR_RX);
 		return 0;
@@ -46,14 +107,47 @@ poll_rx(struct qpair *qp)
 	if (n == 0)
 		return 0;
 	vring_kicks_off(vr);
-	done = qp->burst->enqueue(vr, pkts, n);
-	if (unlikely(done < n)) {
-		vr->rec->stats.no_buffer += n - done;
-		rte_pktmbuf_free_bulk(pkts + done, n - done);
-		check_broken(qp, QPAIR_RX);
-	}
+	if (qp->fits[QPAIR_RX])
+		deliver_fitted(qp, pkts, n);
+	else
+		deliver(qp, pkts, n);
 	interrupt(qp, QPAIR_RX);
 	return n;
+}
+
+static void
+transmit(void *arg, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct qpair *qp = arg;
+
+	qp->ring[QPAIR_TX].rec->stats.sf_drops +=
+		n - qp->sf_ops->tx_burst(qp->sf, qp->index, pkts, n);
+}
+
+/*
+ * The same to an SF that lacks what the driver may ask for. A burst is taken whole, so one that
+ * grew too much is answered with smaller ones; nothing is lost but what would be too much for one
+ * poll.
+ */
+static void
+transmit_fitted(struct qpair *qp, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct ring_stats *stats = &qp->ring[QPAIR_TX].rec->stats;
+	struct net_fit fit = {
+		.offloads = SF_TX_OFFLOADS(qp->sf->caps),
+		.pool = qp->pool,
+		.emit = transmit,
+		.arg = qp,
+		.budget = QPAIR_SEGMENTS_MAX,
+	};
+
+	net_fit(&fit, pkts, n);
+	stats->bad_header += fit.bad;
+	stats->sf_drops += fit.no_mbuf + fit.excess;
+	if (unlikely(fit.segments > QPAIR_SEGMENTS_MANY || fit.excess > 0))
+		qp->tx_limit = RTE_MAX(qp->tx_limit / 2, 1);
+	else if (unlikely(qp->tx_limit < VRING_BURST) && fit.segments < QPAIR_SEGMENTS_MANY / 4)
+		qp->tx_limit *= 2;
 }
 
 /*
@@ -67,23 +161,24 @@ poll_tx(struct qpair *qp)
 {
 	struct vring *vr = &qp->ring[QPAIR_TX];
 	struct rte_mbuf *pkts[VRING_BURST];
-	uint16_t n, sent;
+	const uint16_t limit = qp->tx_limit;
+	uint16_t n;
 
 	vring_refresh(vr);
-	n = qp->burst->dequeue(vr, qp->pool, pkts, VRING_BURST);
+	n = qp->burst->dequeue(vr, qp->pool, pkts, limit);
 	check_broken(qp, QPAIR_TX);
 	if (vring_tx_taken(vr) == 0) {
 		interrupt(qp, QPAIR_TX);
 		return 0;
 	}
 	vring_kicks_off(vr);
-	if (n > 0) {
-		sent = qp->sf_ops->tx_burst(qp->sf, qp->index, pkts, n);
-		vr->rec->stats.sf_drops += n - sent;
-	}
+	if (n > 0 && qp->fits[QPAIR_TX])
+		transmit_fitted(qp, pkts, n);
+	else if (n > 0)
+		transmit(qp, pkts, n);
 	interrupt(qp, QPAIR_TX); /* for the burst before */
 	vring_tx_complete(vr);
-	if (n < VRING_BURST)
+	if (n < limit)
 		interrupt(qp, QPAIR_TX);
 	return RTE_MAX(n, 1u); /* chains with bad packets are work, too */
 }
@@ -125,6 +220,8 @@ qpair_idle(struct qpair *qp, enum qpair_side side)
 	if (vring_avail_entries(vr) == 0 && !vring_kicks_on(vr))
 		return true;
 	fd = qp->sf_ops->rx_fd(qp->sf, qp->index);
+	if (fd >= 0 && qp->sf_ops->rx_wait != NULL && !qp->sf_ops->rx_wait(qp->sf, qp->index))
+		return false;
 	/* Packets that the SF had no mbufs for make no second edge. */
 	return fd >= 0 && poll_rx(qp) == 0 && !readable(fd);
 }

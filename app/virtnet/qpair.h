@@ -37,16 +37,27 @@ struct qpair {
 	const struct sf_ops *sf_ops;
 	struct rte_mempool *pool;
 	struct virtio_dev *vdev;
+	uint64_t features; /**< negotiated */
+	/**
+	 * Packets may ask for what the other side lacks, so each header is looked at. TX: the
+	 * driver for what the SF cannot do. RX: the driver has negotiated any, and may have
+	 * switched it off since. Set by qpair_set_sf().
+	 */
+	bool fits[QPAIR_SIDES];
 	uint32_t handle; /**< of the device, for the worker's crumbs; 0 without a keeper */
-	uint16_t index; /**< virtqueues are 2 * index (RX) and 2 * index + 1 (TX) */
+	uint16_t index;	 /**< virtqueues are 2 * index (RX) and 2 * index + 1 (TX) */
 	bool run[QPAIR_SIDES];
 	/** RX: the driver has enabled this pair (VIRTIO_NET_CTRL_MQ). */
 	_Atomic bool rx_on;
+	/** RX: enum net_offload that the driver takes now (VIRTIO_NET_CTRL_GUEST_OFFLOADS). */
+	_Atomic uint32_t rx_offloads;
 	/** A ring broke: the control lcore has to look. */
 	_Atomic bool fault;
 	/* the worker's own */
 	bool adopted;
 	bool active[QPAIR_SIDES];
+	bool rx_small; /**< the driver's buffers do not hold the large segments that it asked for */
+	uint16_t tx_limit; /**< packets per burst, fewer while each becomes very many */
 	uint64_t last_work[QPAIR_SIDES]; /**< TSC */
 	/* the control lcore's own */
 	int kick_fd[QPAIR_SIDES];
@@ -59,6 +70,9 @@ qpair_queue(const struct qpair *qp, enum qpair_side side)
 {
 	return qp->index * 2 + side;
 }
+
+/** Give a pair that no worker has its SF. features must be set. */
+void qpair_set_sf(struct qpair *qp, struct sf *sf);
 
 /**
  * Move one burst. Worker only.

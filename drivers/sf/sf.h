@@ -28,21 +28,40 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include "net/offload.h"
 #include "registry.h"
 
 /** Queue pairs of a device: 256 MSI-X vectors less configuration and control. */
 #define SF_MAX_PAIRS 127u
 
 /**
- * What the SF does itself with the virtio-net header; the rest is done in software before it gets a
- * packet.
+ * What the SF does itself with the virtio-net header: sets of enum net_offload, one per direction.
+ *
+ * SF_CAP_TX_*: what tx_burst() takes as it is; the rest is done in software before it gets a
+ * packet. SF_CAP_RX_*: what the SF may deliver when asked to (set_queues()).
  */
+#define SF_CAP_TX_SHIFT 16
 enum sf_cap {
-	SF_CAP_TX_CSUM = 1u << 0, /**< takes NEEDS_CSUM */
-	SF_CAP_TX_TSO4 = 1u << 1, /**< takes GSO_TCPV4 */
-	SF_CAP_TX_TSO6 = 1u << 2,
-	SF_CAP_RX_CSUM = 1u << 3, /**< may deliver NEEDS_CSUM or DATA_VALID when asked to */
+	SF_CAP_RX_CSUM = NET_OFFLOAD_CSUM, /**< NEEDS_CSUM or DATA_VALID */
+	SF_CAP_RX_TSO4 = NET_OFFLOAD_TSO4,
+	SF_CAP_RX_TSO6 = NET_OFFLOAD_TSO6,
+	SF_CAP_RX_ECN = NET_OFFLOAD_ECN, /**< those two with GSO_ECN */
+	SF_CAP_RX_USO4 = NET_OFFLOAD_USO4,
+	SF_CAP_RX_USO6 = NET_OFFLOAD_USO6,
+	SF_CAP_TX_CSUM = NET_OFFLOAD_CSUM << SF_CAP_TX_SHIFT,
+	SF_CAP_TX_TSO4 = NET_OFFLOAD_TSO4 << SF_CAP_TX_SHIFT,
+	SF_CAP_TX_TSO6 = NET_OFFLOAD_TSO6 << SF_CAP_TX_SHIFT,
+	SF_CAP_TX_ECN = NET_OFFLOAD_ECN << SF_CAP_TX_SHIFT,
+	SF_CAP_TX_USO4 = NET_OFFLOAD_USO4 << SF_CAP_TX_SHIFT,
+	SF_CAP_TX_USO6 = NET_OFFLOAD_USO6 << SF_CAP_TX_SHIFT,
 };
+#define SF_CAP_RX_USO (SF_CAP_RX_USO4 | SF_CAP_RX_USO6)
+#define SF_CAP_TX_USO (SF_CAP_TX_USO4 | SF_CAP_TX_USO6)
+#define SF_CAP_RX     ((uint32_t)NET_OFFLOAD_ALL)
+#define SF_CAP_TX     (SF_CAP_RX << SF_CAP_TX_SHIFT)
+
+/** SF_CAP_TX_* of a mask as enum net_offload. (SF_CAP_RX_* are the same as they stand.) */
+#define SF_TX_OFFLOADS(caps) (((caps)&SF_CAP_TX) >> SF_CAP_TX_SHIFT)
 
 struct sf_params {
 	uint32_t sf_num;	   /**< 1000.. */
@@ -74,8 +93,8 @@ struct sf_queue_stats {
 
 /** What an SF was when its process ended, for adopt(). */
 struct sf_state {
-	uint16_t pairs; /**< that carried packets */
-	bool rx_csum;
+	uint16_t pairs;	  /**< that carried packets */
+	uint32_t rx_caps; /**< as of the last set_queues() */
 	bool link_up;
 	int32_t rep_ifindex;
 };
@@ -84,7 +103,8 @@ struct sf_ops {
 	const char *name;
 	/**
 	 * helper.
-	 * @return 0; -EEXIST representor name in use; -EINVAL bad args; -errno. err gets a sentence
+	 * @return 0; -EEXIST representor name in use; -EBUSY what it needs is in use (both may be
+	 * by a process that is on its way out); -EINVAL bad args; -errno. err gets a sentence
 	 */
 	int (*create)(const struct sf_params *params, struct sf **out, char *err, size_t err_len);
 	/**
@@ -123,10 +143,15 @@ struct sf_ops {
 	/**
 	 * helper. Number of pairs that carry packets, 0..max_pairs. 0: no driver, the representor
 	 * loses its carrier and whatever was queued is dropped. Growing attaches queues first;
-	 * queues that go give back the mbufs they hold. rx_csum: deliver unfinished checksums.
+	 * queues that go give back the mbufs they hold.
+	 *
+	 * @param rx_caps  SF_CAP_RX_*: what packets may ask their receiver for. The SF does the
+	 *                 rest, and as much of this as it likes. Packets that wait in its queues
+	 *                 may still come as the last call said; none outlives 0 pairs. What sf.caps
+	 *                 lacks is ignored.
 	 * @return 0; -errno (nothing changed)
 	 */
-	int (*set_queues)(struct sf *sf, uint16_t pairs, bool rx_csum);
+	int (*set_queues)(struct sf *sf, uint16_t pairs, uint32_t rx_caps);
 	/** helper. */
 	int (*set_mtu)(struct sf *sf, uint16_t mtu);
 	/** helper. Administrative link of the device: carrier of the representor. */
@@ -147,6 +172,12 @@ struct sf_ops {
 	 * at the level before: packets that are there already make none.
 	 */
 	int (*rx_fd)(struct sf *sf, uint16_t queue);
+	/**
+	 * worker. NULL: nothing to do. The queue is about to be waited for by its descriptor, after
+	 * one more rx_burst(): have packets that come from now on make it readable.
+	 * @return false: packets are there that would not, poll on
+	 */
+	bool (*rx_wait)(struct sf *sf, uint16_t queue);
 	/** Any thread. */
 	void (*queue_stats)(struct sf *sf, uint16_t queue, struct sf_queue_stats *stats);
 };

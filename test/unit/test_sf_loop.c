@@ -70,7 +70,7 @@ create(const char *args)
 	struct sf *sf = NULL;
 
 	assert_int_equal(try_create(args, &sf, err, sizeof(err)), 0);
-	assert_int_equal(loop.ops->set_queues(sf, PAIRS, false), 0);
+	assert_int_equal(loop.ops->set_queues(sf, PAIRS, 0), 0);
 	return sf;
 }
 
@@ -223,9 +223,9 @@ a_pair_taken_out_of_use_forgets_its_frames(void **state)
 
 	(void)state;
 	assert_int_equal(send_frames(sf, 1, 5), 5);
-	assert_int_equal(loop.ops->set_queues(sf, 1, false), 0);
+	assert_int_equal(loop.ops->set_queues(sf, 1, 0), 0);
 	assert_int_equal(send_frames(sf, 1, 1), 0);
-	assert_int_equal(loop.ops->set_queues(sf, 2, false), 0);
+	assert_int_equal(loop.ops->set_queues(sf, 2, 0), 0);
 	assert_int_equal(loop.ops->rx_burst(sf, 1, &got, 1), 0);
 	assert_int_equal(rte_mempool_avail_count(loop.pool), N_MBUFS);
 	destroy(sf);
@@ -239,7 +239,7 @@ a_pair_that_stays_in_use_keeps_its_frames(void **state)
 
 	(void)state;
 	assert_int_equal(send_frames(sf, 0, 2), 2);
-	assert_int_equal(loop.ops->set_queues(sf, 1, false), 0);
+	assert_int_equal(loop.ops->set_queues(sf, 1, 0), 0);
 	assert_int_equal(loop.ops->rx_burst(sf, 0, got, 2), 2);
 	rte_pktmbuf_free_bulk(got, 2);
 	destroy(sf);
@@ -315,7 +315,7 @@ bad_arguments_are_named_with_what_is_allowed(void **state)
 		{"size=1519", "60..1518"},
 		{"size=64k", "60..1518"},
 		{"size=-1", "60..1518"},
-		{"ipv6=1", "allowed: mode, size"},
+		{"ipv6=1", "allowed: mode, size, caps"},
 	};
 	struct sf *sf;
 	char err[256];
@@ -325,6 +325,46 @@ bad_arguments_are_named_with_what_is_allowed(void **state)
 		err[0] = '\0';
 		assert_int_equal(try_create(bad[i].args, &sf, err, sizeof(err)), -EINVAL);
 		assert_non_null(strstr(err, bad[i].says));
+	}
+}
+
+static void
+it_takes_and_delivers_what_its_arguments_say(void **state)
+{
+	static const struct {
+		const char *args;
+		uint32_t caps;
+	} cases[] = {
+		{NULL, SF_CAP_RX | SF_CAP_TX},
+		{"caps=all", SF_CAP_RX | SF_CAP_TX},
+		{"caps=none", 0},
+		{"caps=rx_csum", SF_CAP_RX_CSUM},
+		{"mode=loop,caps=rx_csum+rx_tso4+tx_csum+tx_uso6",
+			SF_CAP_RX_CSUM | SF_CAP_RX_TSO4 | SF_CAP_TX_CSUM | SF_CAP_TX_USO6},
+		{"caps=none+tx_ecn", SF_CAP_TX_ECN},
+	};
+
+	(void)state;
+	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
+		struct sf *sf = create(cases[i].args);
+
+		assert_int_equal(sf->caps, cases[i].caps);
+		destroy(sf);
+	}
+}
+
+static void
+bad_capabilities_are_named(void **state)
+{
+	static const char *const bad[] = {"caps", "caps=", "caps=csum", "caps=rx_csum+",
+		"caps=rx_cs", "caps=rx_csum++tx_csum"};
+	struct sf *sf;
+	char err[256];
+
+	(void)state;
+	for (unsigned int i = 0; i < RTE_DIM(bad); i++) {
+		assert_int_equal(try_create(bad[i], &sf, err, sizeof(err)), -EINVAL);
+		assert_non_null(strstr(err, "platform.sf_args: caps: '"));
 	}
 }
 
@@ -344,6 +384,8 @@ test_sf_loop(void)
 		cmocka_unit_test(it_has_no_representor_and_must_be_polled),
 		cmocka_unit_test(a_successor_makes_a_new_one_of_the_same_mode_and_state),
 		cmocka_unit_test(bad_arguments_are_named_with_what_is_allowed),
+		cmocka_unit_test(it_takes_and_delivers_what_its_arguments_say),
+		cmocka_unit_test(bad_capabilities_are_named),
 	};
 
 	return cmocka_run_group_tests_name("sf_loop", tests, group_setup, group_teardown);

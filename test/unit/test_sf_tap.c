@@ -90,7 +90,7 @@ static void
 the_kernel_puts_no_ipv6_address_on_the_representor(void **state)
 {
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	char line[256];
 	FILE *f = fopen("/proc/thread-self/net/if_inet6", "re");
 
@@ -109,15 +109,15 @@ the_carrier_follows_queues_and_link(void **state)
 
 	rep_ioctl(SIOCSIFFLAGS, IFF_UP);
 	assert_false(rep_carrier());
-	assert_int_equal(tap.ops->set_queues(sf, 2, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 2, 0), 0);
 	assert_true(rep_carrier());
 	assert_int_equal(tap.ops->set_link(sf, false), 0);
 	assert_false(rep_carrier());
-	assert_int_equal(tap.ops->set_queues(sf, 1, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 1, 0), 0);
 	assert_false(rep_carrier());
 	assert_int_equal(tap.ops->set_link(sf, true), 0);
 	assert_true(rep_carrier());
-	assert_int_equal(tap.ops->set_queues(sf, 0, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 0, 0), 0);
 	assert_false(rep_carrier());
 	tap_delete(sf);
 }
@@ -127,7 +127,7 @@ frames_arrive_byte_for_byte_from_the_representor(void **state)
 {
 	static const size_t lengths[] = {14, 60, 64, 1514, 1518};
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	uint8_t frame[MAX_FRAME];
 
 	rep_ioctl(SIOCSIFMTU, 1504);
@@ -153,7 +153,7 @@ frames_arrive_byte_for_byte_at_the_representor(void **state)
 	} cases[] = {
 		{14, 64}, {60, 64}, {1514, 2000}, {1514, 500}, {9014, 2000}, {9014, 9014 / 63}};
 	struct sf *sf = tap_new(1, 9000);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	uint8_t frame[MAX_FRAME], got[MAX_FRAME];
 	struct virtio_net_hdr hdr;
 
@@ -173,7 +173,7 @@ static void
 a_9000_byte_frame_arrives_in_a_chain(void **state)
 {
 	struct sf *sf = tap_new(1, 9000);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	uint8_t frame[MAX_FRAME];
 	struct rte_mbuf *m;
 
@@ -190,7 +190,7 @@ static void
 an_unfinished_checksum_goes_out_as_it_is(void **state)
 {
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	uint8_t frame[MAX_FRAME], got[MAX_FRAME];
 	struct virtio_net_hdr hdr;
 	size_t len = frame_make_udp(frame, 1);
@@ -249,12 +249,12 @@ packets_go_to_enabled_queues_only(void **state)
 {
 	static const uint16_t steps[] = {1, 4, 2, 3, 1, 4};
 	struct sf *sf = tap_new(4, 1500);
-	int fd = rep_open(sf, 1, true);
+	int fd = rep_open(sf, 1, SF_CAP_RX_CSUM);
 
 	for (size_t i = 0; i < RTE_DIM(steps); i++) {
 		unsigned int got[4] = {0}, all = 0, used = 0;
 
-		assert_int_equal(tap.ops->set_queues(sf, steps[i], true), 0);
+		assert_int_equal(tap.ops->set_queues(sf, steps[i], SF_CAP_RX_CSUM), 0);
 		send_flows(fd, 64);
 		for (uint16_t q = 0; q < steps[i]; q++) {
 			got[q] = recv_count(sf, q);
@@ -272,7 +272,7 @@ static void
 frames_sent_on_any_enabled_queue_arrive(void **state)
 {
 	struct sf *sf = tap_new(4, 1500);
-	int fd = rep_open(sf, 4, false);
+	int fd = rep_open(sf, 4, 0);
 	uint8_t frame[MAX_FRAME], got[MAX_FRAME];
 	struct virtio_net_hdr hdr;
 
@@ -290,11 +290,11 @@ static void
 a_new_driver_does_not_see_the_frames_of_the_one_before(void **state)
 {
 	struct sf *sf = tap_new(2, 1500);
-	int fd = rep_open(sf, 2, false);
+	int fd = rep_open(sf, 2, 0);
 
 	send_flows(fd, 64);
-	assert_int_equal(tap.ops->set_queues(sf, 0, false), 0);
-	assert_int_equal(tap.ops->set_queues(sf, 2, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 0, 0), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 2, 0), 0);
 	assert_int_equal(recv_count(sf, 0) + recv_count(sf, 1), 0);
 	assert_true(rep_carrier());
 	send_flows(fd, 8);
@@ -308,7 +308,7 @@ more_pairs_than_the_device_has_are_refused(void **state)
 {
 	struct sf *sf = tap_new(2, 1500);
 
-	assert_int_equal(tap.ops->set_queues(sf, 3, false), -EINVAL);
+	assert_int_equal(tap.ops->set_queues(sf, 3, 0), -EINVAL);
 	tap_delete(sf);
 }
 
@@ -316,7 +316,7 @@ static void
 an_empty_read_takes_no_mbufs(void **state)
 {
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	struct rte_mbuf *m;
 	unsigned int left;
 
@@ -333,7 +333,7 @@ static void
 a_frame_waits_in_the_kernel_while_there_are_no_mbufs(void **state)
 {
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	struct rte_mbuf *all[N_MBUFS], *m;
 	struct sf_queue_stats stats;
 	uint8_t frame[MAX_FRAME];
@@ -359,7 +359,7 @@ queues_that_go_give_their_mbufs_back(void **state)
 	struct rte_mbuf *m;
 
 	for (uint16_t pairs = 5; pairs-- > 0;) {
-		assert_int_equal(tap.ops->set_queues(sf, pairs, false), 0);
+		assert_int_equal(tap.ops->set_queues(sf, pairs, 0), 0);
 		for (uint16_t q = 0; q < pairs; q++) /* takes one, for the next read */
 			assert_int_equal(tap.ops->rx_burst(sf, q, &m, 1), 0);
 		assert_int_equal(rte_mempool_in_use_count(tap.pool), pairs);
@@ -371,7 +371,7 @@ static void
 a_frame_above_the_mtu_is_dropped_and_counted(void **state)
 {
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	uint8_t frame[MAX_FRAME];
 	struct sf_queue_stats stats;
 	struct rte_mbuf *m;
@@ -394,7 +394,7 @@ a_larger_mtu_takes_effect_on_queues_in_use(void **state)
 {
 	static const uint16_t mtus[] = {9216, 68, 1280, 9000, 1500};
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	uint8_t frame[MAX_FRAME];
 
 	for (size_t i = 0; i < RTE_DIM(mtus); i++) {
@@ -418,7 +418,7 @@ frames_that_the_kernel_refuses_are_counted(void **state)
 {
 	static const struct virtio_net_hdr bad = {.gso_type = 0x7f};
 	struct sf *sf = tap_new(1, 1500);
-	int fd = rep_open(sf, 1, false);
+	int fd = rep_open(sf, 1, 0);
 	uint8_t frame[MAX_FRAME];
 	size_t len = frame_make(frame, 64);
 	struct rte_mbuf *pkts[] = {
@@ -449,7 +449,7 @@ a_representor_moved_to_another_namespace_still_obeys(void **state)
 	/* The thread leaves the representor behind: the same to both as if it had been moved. */
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	ret = tap.ops->set_mtu(sf, 2000);
-	ret2 = tap.ops->set_queues(sf, 2, false);
+	ret2 = tap.ops->set_queues(sf, 2, 0);
 	assert_int_equal(if_nametoindex(REP), 0);
 	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
 	close(ns);
@@ -510,8 +510,8 @@ destroy_removes_the_representor(void **state)
 {
 	struct sf *sf = tap_new(4, 1500);
 
-	assert_int_equal(tap.ops->set_queues(sf, 4, false), 0);
-	assert_int_equal(tap.ops->set_queues(sf, 2, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 4, 0), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 2, 0), 0);
 	tap_delete(sf);
 	assert_int_equal(if_nametoindex(REP), 0);
 }

@@ -65,7 +65,7 @@ static void
 fds_send(int sock, const int *fds)
 {
 	char control[CMSG_SPACE(PAIRS * sizeof(int))] = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)"", .iov_len = 1};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t) "", .iov_len = 1};
 	struct msghdr msg = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
@@ -110,7 +110,7 @@ child_start(int fds[PAIRS], struct sf_state *state)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (tap.ops->create(&p, &sf, err, sizeof(err)) != 0 ||
-			tap.ops->set_queues(sf, PAIRS, true) != 0)
+			tap.ops->set_queues(sf, PAIRS, SF_CAP_RX_CSUM) != 0)
 			_exit(1);
 		for (unsigned int i = 0; i < PAIRS; i++)
 			fds[i] = tap.ops->descriptor(sf, i);
@@ -147,7 +147,7 @@ recv_all(struct sf *sf, uint16_t pairs)
 static void
 a_tap_of_a_killed_process_is_what_it_was_and_has_its_frames(void **state)
 {
-	struct sf_state st = {.pairs = PAIRS, .rx_csum = true, .link_up = true};
+	struct sf_state st = {.pairs = PAIRS, .rx_caps = SF_CAP_RX_CSUM, .link_up = true};
 	int fds[PAIRS], rep;
 	struct sf *sf;
 	pid_t pid;
@@ -177,7 +177,7 @@ frames_pass_both_ways_after_an_adoption(void **state)
 {
 	struct sf_state st = {.pairs = 2, .link_up = true};
 	struct sf *sf = tap_new(PAIRS, 1500);
-	int rep = rep_open(sf, 2, false);
+	int rep = rep_open(sf, 2, 0);
 	uint8_t frame[MAX_FRAME], got[MAX_FRAME];
 	struct rte_mbuf *m;
 
@@ -213,13 +213,12 @@ adoption_asks_nothing_of_the_kernel(void **state)
 	code[n++] = (struct sock_filter)BPF_STMT(
 		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 	for (unsigned int i = 0; i < RTE_DIM(refused); i++) {
-		code[n++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, refused[i], 0, 1);
-		code[n++] = (struct sock_filter)BPF_STMT(
-			BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+		code[n++] =
+			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, refused[i], 0, 1);
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	}
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	assert_int_equal(tap.ops->set_queues(sf, 2, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 2, 0), 0);
 	keep(sf, fds);
 	pid = fork();
 	if (pid == 0) {
@@ -250,7 +249,7 @@ release_leaves_the_interface_to_who_holds_its_descriptors(void **state)
 	struct sf *sf = tap_new(PAIRS, 1500);
 	int fds[PAIRS];
 
-	assert_int_equal(tap.ops->set_queues(sf, 3, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 3, 0), 0);
 	assert_true(tap.ops->descriptor(sf, 2) >= 0);
 	assert_int_equal(tap.ops->descriptor(sf, 3), -1);
 	assert_int_equal(tap.ops->descriptor(sf, PAIRS), -1);
@@ -287,8 +286,7 @@ an_adoption_that_cannot_be_is_refused_and_takes_nothing(void **state)
 		char err[256] = "";
 
 		p.args = cases[i].args;
-		assert_int_equal(
-			tap.ops->adopt(&p, &st, given, &other, err, sizeof(err)), -EINVAL);
+		assert_int_equal(tap.ops->adopt(&p, &st, given, &other, err, sizeof(err)), -EINVAL);
 		if (strstr(err, cases[i].sentence) == NULL)
 			fail_msg("'%s' does not say '%s'", err, cases[i].sentence);
 		assert_true(fcntl(fds[0], F_GETFD) >= 0);
@@ -325,8 +323,8 @@ half_a_change_of_queues_is_put_right(void **state)
 	static const struct {
 		uint16_t had, attached, wanted; /* `attached`: what the process before really had */
 	} cases[] = {
-		{0, 1, 1}, {0, 3, 4}, {0, 4, 0}, {0, 4, 2}, /* it grew */
-		{1, 4, 1}, {2, 3, 4}, {2, 4, 2}, {1, 1, 1}, /* on its way to more */
+		{0, 1, 1}, {0, 3, 4}, {0, 4, 0}, {0, 4, 2},	       /* it grew */
+		{1, 4, 1}, {2, 3, 4}, {2, 4, 2}, {1, 1, 1},	       /* on its way to more */
 		{4, 3, 4}, {4, 2, 1}, {4, 1, 0}, {4, 1, 4}, {3, 2, 3}, /* to fewer */
 	};
 
@@ -335,13 +333,13 @@ half_a_change_of_queues_is_put_right(void **state)
 		struct sf *sf = tap_new(PAIRS, 1500);
 
 		st.rep_ifindex = sf->rep_ifindex;
-		assert_int_equal(tap.ops->set_queues(sf, PAIRS, false), 0);
+		assert_int_equal(tap.ops->set_queues(sf, PAIRS, 0), 0);
 		for (uint16_t q = PAIRS; q-- > cases[i].attached;)
 			queue_switch(tap.ops->descriptor(sf, q), IFF_DETACH_QUEUE);
 		sf = change_process(sf, &st);
-		assert_int_equal(tap.ops->set_queues(sf, cases[i].wanted, true), 0);
+		assert_int_equal(tap.ops->set_queues(sf, cases[i].wanted, SF_CAP_RX_CSUM), 0);
 		assert_carries(sf, cases[i].wanted);
-		assert_int_equal(tap.ops->set_queues(sf, PAIRS, false), 0);
+		assert_int_equal(tap.ops->set_queues(sf, PAIRS, 0), 0);
 		assert_carries(sf, PAIRS);
 		tap_delete(sf);
 	}
@@ -355,7 +353,7 @@ queues_whose_descriptors_were_lost_are_opened_anew(void **state)
 	int fds[PAIRS];
 
 	st.rep_ifindex = sf->rep_ifindex;
-	assert_int_equal(tap.ops->set_queues(sf, PAIRS, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, PAIRS, 0), 0);
 	keep(sf, fds);
 	tap.ops->release(sf);
 	close(fds[1]);
@@ -363,7 +361,7 @@ queues_whose_descriptors_were_lost_are_opened_anew(void **state)
 	fds[1] = fds[3] = -1;
 	sf = adopt(&st, fds);
 	assert_int_equal(tap.ops->rx_fd(sf, 3), -1);
-	assert_int_equal(tap.ops->set_queues(sf, PAIRS, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, PAIRS, 0), 0);
 	assert_true(tap.ops->descriptor(sf, 3) >= 0);
 	assert_carries(sf, PAIRS);
 	tap_delete(sf);
@@ -374,12 +372,12 @@ frames_that_wait_outlive_a_change_that_changes_nothing(void **state)
 {
 	struct sf_state st = {.pairs = 2, .link_up = true};
 	struct sf *sf = tap_new(PAIRS, 1500);
-	int rep = rep_open(sf, 2, false);
+	int rep = rep_open(sf, 2, 0);
 
 	st.rep_ifindex = sf->rep_ifindex;
 	send_flows(rep, 32);
 	sf = change_process(sf, &st);
-	assert_int_equal(tap.ops->set_queues(sf, 2, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 2, 0), 0);
 	assert_int_equal(recv_all(sf, 2), 32);
 	close(rep);
 	tap_delete(sf);
@@ -390,12 +388,12 @@ a_link_that_was_down_stays_down(void **state)
 {
 	struct sf_state st = {.pairs = 2, .link_up = false};
 	struct sf *sf = tap_new(PAIRS, 1500);
-	int rep = rep_open(sf, 2, false);
+	int rep = rep_open(sf, 2, 0);
 
 	st.rep_ifindex = sf->rep_ifindex;
 	assert_int_equal(tap.ops->set_link(sf, false), 0);
 	sf = change_process(sf, &st);
-	assert_int_equal(tap.ops->set_queues(sf, 3, false), 0);
+	assert_int_equal(tap.ops->set_queues(sf, 3, 0), 0);
 	assert_false(rep_carrier());
 	assert_int_equal(tap.ops->set_link(sf, true), 0);
 	assert_true(rep_carrier());
@@ -440,7 +438,7 @@ a_process_killed_at_random_while_it_changes_queues_leaves_a_tap_that_works(void 
 		assert_int_equal(tap.ops->set_queues(sf, wanted, i & 1), 0);
 		assert_carries(sf, wanted);
 		st.pairs = wanted;
-		st.rx_csum = i & 1;
+		st.rx_caps = i & 1 ? SF_CAP_RX_CSUM : 0;
 	}
 	tap_delete(sf);
 	assert_int_equal(if_nametoindex(REP), 0);

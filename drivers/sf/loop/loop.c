@@ -12,6 +12,8 @@
  *   mode=source  as sink, and frames are received as fast as the driver has buffers for them
  *   size=N       bytes of such a frame without its checksum, LOOP_SIZE_MIN..LOOP_SIZE_MAX; default
  * 64
+ *   caps=...     what the loop takes and delivers as it is: names of cap_names[] with + between
+ *                them, all (the default) or none
  *
  * There is no representor, and no descriptor to sleep on: the queues must be polled. A pair's queue
  * belongs to its worker; the helper thread never touches it, it tells the worker to empty it.
@@ -29,7 +31,7 @@
 #include <rte_kvargs.h>
 #include <rte_lcore.h>
 
-#include "net/net_hdr.h"
+#include "net/fit.h"
 #include "sf/sf.h"
 #include "vring/vring.h"
 
@@ -72,8 +74,9 @@ struct loop {
 	struct sf sf;
 	enum loop_mode mode;
 	uint16_t size;
-	bool rx_csum;
+	uint32_t rx_caps; /**< what the driver wants of sf.caps */
 	bool link_up;
+	struct rte_mempool *pool;
 	struct rte_mempool *frames; /**< of a source; each mbuf holds the frame for good */
 	struct loop_queue queues[]; /**< sf.max_pairs */
 };
@@ -112,25 +115,13 @@ queue_runs(const struct loop *l, struct loop_queue *q)
 	       __atomic_load_n(&l->link_up, __ATOMIC_RELAXED);
 }
 
-/* Headers were the sender's; on their way in they must suit the receiver, as on any wire. */
 static uint16_t
-rx_looped(const struct loop *l, struct loop_queue *q, struct rte_mbuf **pkts, uint16_t n)
+rx_looped(struct loop_queue *q, struct rte_mbuf **pkts, uint16_t n)
 {
-	const uint64_t features = __atomic_load_n(&l->rx_csum, __ATOMIC_RELAXED)
-					  ? UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM
-					  : 0;
 	uint16_t got = 0;
 
-	while (got < n && q->head != q->tail) {
-		struct rte_mbuf *m = q->ring[q->head++ % LOOP_DEPTH];
-
-		if (unlikely(net_hdr_rx(m, VRING_MBUF_HDR(m), features) != 0)) {
-			rte_pktmbuf_free(m);
-			count(&q->stats.rx_errors, 1);
-			continue;
-		}
-		pkts[got++] = m;
-	}
+	while (got < n && q->head != q->tail)
+		pkts[got++] = q->ring[q->head++ % LOOP_DEPTH];
 	return got;
 }
 
@@ -167,7 +158,7 @@ loop_rx_burst(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 		return 0;
 	switch (l->mode) {
 	case LOOP_LOOP:
-		return rx_looped(l, q, pkts, n);
+		return rx_looped(q, pkts, n);
 	case LOOP_SOURCE:
 		return rx_source(l, pkts, n);
 	case LOOP_SINK:
@@ -176,12 +167,46 @@ loop_rx_burst(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 	return 0;
 }
 
+static void
+queue_put(void *arg, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct loop_queue *q = arg;
+	const uint16_t room = RTE_MIN(n, LOOP_DEPTH - (q->tail - q->head));
+
+	for (uint16_t i = 0; i < room; i++)
+		q->ring[q->tail++ % LOOP_DEPTH] = pkts[i];
+	if (unlikely(room < n)) {
+		rte_pktmbuf_free_bulk(pkts + room, n - room);
+		count(&q->stats.tx_errors, n - room);
+	}
+}
+
+/*
+ * Headers are the sender's; what the receiver does not take is done here, as it would be on the way
+ * to any wire. A large segment counts as sent when one of its parts is.
+ */
+static uint16_t
+tx_looped(const struct loop *l, struct loop_queue *q, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct net_fit fit = {
+		.offloads = __atomic_load_n(&l->rx_caps, __ATOMIC_RELAXED),
+		.pool = l->pool,
+		.emit = queue_put,
+		.arg = q,
+		.budget = LOOP_DEPTH * NET_FIT_BURST,
+	};
+	const uint64_t lost = q->stats.tx_errors;
+
+	net_fit(&fit, pkts, n);
+	count(&q->stats.tx_errors, fit.bad + fit.no_mbuf + fit.excess);
+	return (uint16_t)(n - RTE_MIN(q->stats.tx_errors - lost, (uint64_t)n));
+}
+
 static uint16_t
 loop_tx_burst(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct loop *l = (struct loop *)sf;
 	struct loop_queue *q = &l->queues[queue];
-	uint16_t room;
 
 	if (unlikely(!queue_runs(l, q))) {
 		rte_pktmbuf_free_bulk(pkts, n);
@@ -192,14 +217,7 @@ loop_tx_burst(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 		rte_pktmbuf_free_bulk(pkts, n);
 		return n;
 	}
-	room = RTE_MIN(n, LOOP_DEPTH - (q->tail - q->head));
-	for (uint16_t i = 0; i < room; i++)
-		q->ring[q->tail++ % LOOP_DEPTH] = pkts[i];
-	if (unlikely(room < n)) {
-		rte_pktmbuf_free_bulk(pkts + room, n - room);
-		count(&q->stats.tx_errors, n - room);
-	}
-	return room;
+	return tx_looped(l, q, pkts, n);
 }
 
 /* ---- helper thread ---- */
@@ -214,6 +232,48 @@ arg_uint(const char *value, unsigned long lo, unsigned long hi, unsigned long *o
 	errno = 0;
 	*out = strtoul(value, &end, 10);
 	return errno != 0 || *end != '\0' || *out < lo || *out > hi ? -EINVAL : 0;
+}
+
+static const struct {
+	const char *name;
+	uint32_t cap;
+} cap_names[] = {
+	{"none", 0},
+	{"all", SF_CAP_RX | SF_CAP_TX},
+	{"rx_csum", SF_CAP_RX_CSUM},
+	{"rx_tso4", SF_CAP_RX_TSO4},
+	{"rx_tso6", SF_CAP_RX_TSO6},
+	{"rx_ecn", SF_CAP_RX_ECN},
+	{"rx_uso4", SF_CAP_RX_USO4},
+	{"rx_uso6", SF_CAP_RX_USO6},
+	{"tx_csum", SF_CAP_TX_CSUM},
+	{"tx_tso4", SF_CAP_TX_TSO4},
+	{"tx_tso6", SF_CAP_TX_TSO6},
+	{"tx_ecn", SF_CAP_TX_ECN},
+	{"tx_uso4", SF_CAP_TX_USO4},
+	{"tx_uso6", SF_CAP_TX_USO6},
+};
+
+/* Names with + between them. */
+static int
+arg_caps(const char *value, uint32_t *caps)
+{
+	*caps = 0;
+	while (value != NULL) {
+		const size_t len = strcspn(value, "+");
+		unsigned int i = 0;
+
+		while (i < RTE_DIM(cap_names) && (strlen(cap_names[i].name) != len ||
+							 strncmp(value, cap_names[i].name, len)))
+			i++;
+		if (i == RTE_DIM(cap_names))
+			return -EINVAL;
+		*caps |= cap_names[i].cap;
+		if (value[len] == '\0')
+			return 0;
+		value += len + 1;
+	}
+	return -EINVAL;
 }
 
 static int
@@ -241,7 +301,17 @@ arg_take(struct loop *l, const char *key, const char *value, char *err, size_t e
 			value != NULL ? value : "", LOOP_SIZE_MIN, LOOP_SIZE_MAX);
 		return -EINVAL;
 	}
-	snprintf(err, err_len, "platform.sf_args: %s is unknown to loop; allowed: mode, size", key);
+	if (strcmp(key, "caps") == 0) {
+		if (arg_caps(value, &l->sf.caps) == 0)
+			return 0;
+		snprintf(err, err_len,
+			"platform.sf_args: caps: '%s' is not all, none or names like rx_csum with "
+			"+ between them",
+			value != NULL ? value : "");
+		return -EINVAL;
+	}
+	snprintf(err, err_len, "platform.sf_args: %s is unknown to loop; allowed: mode, size, caps",
+		key);
 	return -EINVAL;
 }
 
@@ -332,7 +402,8 @@ loop_create(const struct sf_params *params, struct sf **out, char *err, size_t e
 	}
 	memset(l, 0, size);
 	l->sf.ops = &loop_ops;
-	l->sf.caps = SF_CAP_TX_CSUM | SF_CAP_RX_CSUM;
+	l->sf.caps = SF_CAP_RX | SF_CAP_TX;
+	l->pool = params->pool;
 	l->sf.max_pairs = pairs;
 	l->size = LOOP_SIZE_DEFAULT;
 	l->link_up = true;
@@ -352,13 +423,13 @@ loop_create(const struct sf_params *params, struct sf **out, char *err, size_t e
 }
 
 static int
-loop_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum)
+loop_set_queues(struct sf *sf, uint16_t pairs, uint32_t rx_caps)
 {
 	struct loop *l = (struct loop *)sf;
 
 	if (pairs > l->sf.max_pairs)
 		return -EINVAL;
-	__atomic_store_n(&l->rx_csum, rx_csum, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->rx_caps, rx_caps & l->sf.caps & SF_CAP_RX, __ATOMIC_RELAXED);
 	for (uint16_t i = 0; i < l->sf.max_pairs; i++) {
 		struct loop_queue *q = &l->queues[i];
 
@@ -396,7 +467,7 @@ loop_adopt(const struct sf_params *params, const struct sf_state *state, const i
 	ret = loop_create(params, &sf, err, err_len);
 	if (ret != 0)
 		return ret;
-	ret = loop_set_queues(sf, state->pairs, state->rx_csum);
+	ret = loop_set_queues(sf, state->pairs, state->rx_caps);
 	if (ret != 0) {
 		snprintf(err, err_len, "loop: %u queue pairs carried packets, the device has %u",
 			state->pairs, sf->max_pairs);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <linux/if_tun.h>
@@ -118,7 +119,7 @@ link_create(struct tap *t, const struct sf_params *params)
 		return -errno;
 	ret = tap_carrier_set(t, false);
 	if (ret == 0)
-		ret = tap_offload_set(t, false);
+		ret = tap_offload_set(t, 0);
 	if (ret != 0)
 		return ret;
 	t->sf.rep_ifindex = tap_link_index(fd);
@@ -159,6 +160,20 @@ params_check(const struct sf_params *params, char *err, size_t err_len)
 	return 0;
 }
 
+/*
+ * Can a TAP take and deliver GSO_UDP_L4? Linux 6.2 brought it. To ask a TAP would take the kernel's
+ * lock, which adopt() must not wait for.
+ */
+static bool
+kernel_has_uso(void)
+{
+	unsigned int major, minor;
+	struct utsname u;
+
+	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 2));
+}
+
 static struct tap *
 tap_alloc(const struct sf_params *params)
 {
@@ -171,7 +186,9 @@ tap_alloc(const struct sf_params *params)
 		return NULL;
 	memset(t, 0, size);
 	t->sf.ops = &tap_ops;
-	t->sf.caps = SF_CAP_TX_CSUM | SF_CAP_TX_TSO4 | SF_CAP_TX_TSO6 | SF_CAP_RX_CSUM;
+	t->sf.caps = SF_CAP_RX | SF_CAP_TX;
+	if (!kernel_has_uso())
+		t->sf.caps &= ~(SF_CAP_RX_USO | SF_CAP_TX_USO);
 	t->sf.max_pairs = pairs;
 	memcpy(t->sf.rep, params->rep, sizeof(t->sf.rep));
 	t->mtu = params->mtu;
@@ -280,7 +297,7 @@ tap_adopt(const struct sf_params *params, const struct sf_state *state, const in
 	}
 	t->sf.rep_ifindex = state->rep_ifindex;
 	t->pairs = state->pairs;
-	t->rx_csum = state->rx_csum;
+	t->rx_caps = state->rx_caps;
 	t->link_up = state->link_up;
 	t->adopted = true;
 	for (uint16_t i = 0; i < params->max_pairs; i++) {
@@ -290,7 +307,7 @@ tap_adopt(const struct sf_params *params, const struct sf_state *state, const in
 			close(fds[i]);
 	}
 	for (uint16_t i = 0; i < t->pairs; i++)
-		t->queues[i].rx_csum = t->rx_csum;
+		tap_queue_caps(&t->queues[i], t->rx_caps);
 	*out = &t->sf;
 	return 0;
 }
@@ -322,6 +339,7 @@ static const struct sf_ops tap_ops = {
 	.set_mtu = tap_set_mtu,
 	.set_link = tap_set_link,
 	.rx_burst = tap_rx_burst,
+	.rx_wait = tap_rx_wait,
 	.tx_burst = tap_tx_burst,
 	.rx_fd = tap_rx_fd,
 	.queue_stats = tap_queue_stats,

@@ -31,22 +31,37 @@
  * Segments that hold a frame of the largest MTU: 2 KiB each, the header takes part of the first.
  */
 #define TAP_RX_SEGS 5u
+/** Largest segment that the kernel hands over, with its header: 64 KiB of IP and TAP_L2_LEN. */
+#define TAP_LARGE_MAX (TAP_HDR_LEN + TAP_L2_LEN + 65535u)
+/** Segments that hold one, and a byte more, of the smallest mbufs that hold a frame of the largest
+ * MTU. Of 2 KiB, 33 do. */
+#define TAP_LARGE_SEGS 36u
+/** Frames, none of them large, after which a queue no longer reckons with large ones. */
+#define TAP_LARGE_HOLD 64u
 /** Pieces of a sent packet: 64 KiB in 2 KiB mbufs are 33. */
 #define TAP_TX_SEGS 64u
 
 /** One pair. Used by its worker, or by the helper thread while no worker does. */
 struct tap_queue {
-	int fd;		/**< -1: not opened yet */
-	bool attached;	/**< helper: the kernel gives it frames. Unknown after an adoption */
-	bool rx_csum;	/**< else header flags are cleared */
-	uint16_t mtu;	/**< that the segments are laid out for, 0: none yet */
-	uint8_t n_segs; /**< segments that a frame may need */
-	uint8_t n_used; /**< segments at the start of ready[] that went with the last frame */
-	uint32_t room;	/**< bytes of all segments */
+	int fd;	       /**< -1: not opened yet */
+	bool attached; /**< helper: the kernel gives it frames. Unknown after an adoption */
+	/* written by the helper, at any time */
+	uint32_t rx_caps;
+	bool large; /**< large segments may come: asked for since there were no frames at all */
+	/* what the segments are laid out for */
+	uint16_t mtu; /**< 0: not laid out yet */
+	bool spills;  /**< as large */
+	bool wide;    /**< for large segments as a whole */
+	/* the layout */
+	uint8_t n_segs;	   /**< segments that a frame may need */
+	uint8_t n_used;	   /**< segments at the start of ready[] that went with the last frame */
+	uint8_t hold;	   /**< frames until it is narrow again */
+	uint32_t room;	   /**< bytes of all segments */
+	uint32_t mtu_room; /**< bytes of those that a frame of the MTU needs */
 	struct rte_mempool *pool;
-	struct rte_mbuf *ready[TAP_RX_SEGS]; /**< kept from one read to the next: an empty read
-						costs nothing */
-	struct iovec iov[TAP_RX_SEGS];
+	/** Kept from one read to the next: an empty read costs nothing. */
+	struct rte_mbuf *ready[TAP_LARGE_SEGS];
+	struct iovec iov[TAP_LARGE_SEGS + 1];
 	struct sf_queue_stats stats; /**< written by the worker only */
 } __rte_cache_aligned;
 
@@ -56,7 +71,7 @@ struct tap {
 	uint16_t mtu;	/**< written by the helper, taken up by each queue's worker */
 	uint16_t pairs; /**< that carry packets; queue 0 stays attached without any, the kernel
 			   needs one */
-	bool rx_csum;
+	uint32_t rx_caps;
 	bool link_up; /**< administrative */
 	bool kernel_ipv6;
 	bool adopted; /**< and not looked at since: another process may have died in set_queues() */
@@ -72,9 +87,16 @@ struct tap {
  */
 int tap_queue_open(const char *name, bool first);
 int tap_carrier_set(struct tap *t, bool on);
-int tap_offload_set(struct tap *t, bool rx_csum);
+/**
+ * Tell the kernel what packets may ask for: rx_caps as far as it knows them. (USO needs Linux 6.2,
+ * and both kinds together.)
+ * @return 0; -errno
+ */
+int tap_offload_set(struct tap *t, uint32_t rx_caps);
+/** A queue is told, too. */
+void tap_queue_caps(struct tap_queue *q, uint32_t rx_caps);
 /** struct sf_ops.set_queues */
-int tap_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum);
+int tap_set_queues(struct sf *sf, uint16_t pairs, uint32_t rx_caps);
 
 /* tap_rxtx.c */
 
@@ -83,6 +105,7 @@ bool tap_pool_fits(struct rte_mempool *pool);
 /** Give back the segments kept for the next read. */
 void tap_queue_release(struct tap_queue *q);
 uint16_t tap_rx_burst(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+bool tap_rx_wait(struct sf *sf, uint16_t queue);
 uint16_t tap_tx_burst(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 
 /* tap_link.c */

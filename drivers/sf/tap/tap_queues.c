@@ -17,6 +17,12 @@
 
 #include "sf/tap/tap.h"
 
+/* Linux 6.2. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 /** Stale frames thrown away at most: the kernel queues 500 unless a user raised txqueuelen. */
 #define TAP_DRAIN_MAX 65536u
 
@@ -136,20 +142,54 @@ tap_carrier_set(struct tap *t, bool on)
 	return ioctl(t->queues[0].fd, TUNSETCARRIER, &carrier) == 0 ? 0 : -errno;
 }
 
-/*
- * Segmentation is left to the kernel: a frame larger than the MTU would need the driver's mergeable
- * buffers.
- */
-int
-tap_offload_set(struct tap *t, bool rx_csum)
+static unsigned int
+tun_offload(uint32_t rx_caps)
 {
-	unsigned long offload = rx_csum ? TUN_F_CSUM : 0;
+	unsigned int offload = TUN_F_CSUM;
 
-	return ioctl(t->queues[0].fd, TUNSETOFFLOAD, offload) == 0 ? 0 : -errno;
+	if ((rx_caps & SF_CAP_RX_CSUM) == 0)
+		return 0;
+	if ((rx_caps & SF_CAP_RX_TSO4) != 0)
+		offload |= TUN_F_TSO4;
+	if ((rx_caps & SF_CAP_RX_TSO6) != 0)
+		offload |= TUN_F_TSO6;
+	if ((rx_caps & SF_CAP_RX_ECN) != 0 && (offload & (TUN_F_TSO4 | TUN_F_TSO6)) != 0)
+		offload |= TUN_F_TSO_ECN;
+	/* One alone is refused. */
+	if ((rx_caps & SF_CAP_RX_USO) == SF_CAP_RX_USO)
+		offload |= TUN_F_USO4 | TUN_F_USO6;
+	return offload;
 }
 
 int
-tap_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum)
+tap_offload_set(struct tap *t, uint32_t rx_caps)
+{
+	/* What an older kernel may not know, from the newest to the oldest. */
+	static const uint32_t unknown[] = {
+		0, SF_CAP_RX_USO, SF_CAP_RX_ECN, SF_CAP_RX_TSO4 | SF_CAP_RX_TSO6, SF_CAP_RX_CSUM};
+	int ret = 0;
+
+	for (unsigned int i = 0; i < RTE_DIM(unknown); i++) {
+		rx_caps &= ~unknown[i];
+		if (ioctl(t->queues[0].fd, TUNSETOFFLOAD, tun_offload(rx_caps)) == 0)
+			return 0;
+		ret = -errno;
+		if (ret != -EINVAL)
+			break;
+	}
+	return ret;
+}
+
+void
+tap_queue_caps(struct tap_queue *q, uint32_t rx_caps)
+{
+	__atomic_store_n(&q->rx_caps, rx_caps, __ATOMIC_RELAXED);
+	if ((rx_caps & NET_OFFLOAD_GSO) != 0)
+		__atomic_store_n(&q->large, true, __ATOMIC_RELAXED);
+}
+
+int
+tap_set_queues(struct sf *sf, uint16_t pairs, uint32_t rx_caps)
 {
 	struct tap *t = (struct tap *)sf;
 	uint16_t had = t->pairs, wanted = RTE_MAX(pairs, 1);
@@ -160,14 +200,14 @@ tap_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum)
 	if (t->adopted)
 		queues_look(t);
 	t->adopted = false;
-	ret = tap_offload_set(t, rx_csum);
+	ret = tap_offload_set(t, rx_caps);
 	if (ret != 0)
 		return ret;
 	ret = queues_grow(t, wanted);
 	if (ret == 0 && pairs == 0)
 		ret = tap_carrier_set(t, false);
 	if (ret != 0) {
-		(void)tap_offload_set(t, t->rx_csum);
+		(void)tap_offload_set(t, t->rx_caps);
 		return ret;
 	}
 	for (uint16_t i = t->sf.max_pairs; i-- > wanted;)
@@ -178,9 +218,13 @@ tap_set_queues(struct sf *sf, uint16_t pairs, bool rx_csum)
 		queue_drain(&t->queues[0]);
 	if (pairs == 0)
 		tap_queue_release(&t->queues[0]);
-	for (uint16_t i = 0; i < pairs; i++)
-		t->queues[i].rx_csum = rx_csum;
+	for (uint16_t i = 0; i < t->sf.max_pairs; i++) {
+		if (pairs == 0)
+			t->queues[i].large = false;
+		if (i < pairs)
+			tap_queue_caps(&t->queues[i], rx_caps);
+	}
 	t->pairs = pairs;
-	t->rx_csum = rx_csum;
+	t->rx_caps = rx_caps;
 	return pairs > 0 ? tap_carrier_set(t, t->link_up) : 0;
 }
