@@ -22,8 +22,11 @@
 #include "clock.h"
 #include "klog.h"
 
-/* The watching thread calls one function. */
-#define WATCH_STACK_SIZE (64u * 1024)
+/*
+ * The watching thread calls one function. Thread-local data of the whole program stand on the same
+ * stack, which takes memory only where it is touched.
+ */
+#define WATCH_STACK_SIZE (256u * 1024)
 /* Messages of one child before others have their turn. */
 #define RX_BURST 64u
 /* More than a socket can hold: what a dead process has left is read to the end, nothing else. */

@@ -60,6 +60,8 @@ index_limit(unsigned int kind)
 		return KEPT_MSIX_MAX;
 	case HA_FD_SF:
 		return KEPT_SF_MAX;
+	case HA_FD_TRANSPORT:
+		return KEPT_TRANSPORT_MAX;
 	default: /* kicks and client memory */
 		return KEPT_QUEUES_MAX;
 	}
@@ -180,7 +182,8 @@ incomplete(const struct kept_device *d, const struct parts *p, const struct regi
 {
 	if (kept_fds_get(&p->fds[HA_FD_BLOCK], d->block_index) < 0)
 		return kept_kind_name(HA_FD_BLOCK);
-	if (!is_socket(kept_fds_get(&p->fds[HA_FD_LISTEN], 0), SO_ACCEPTCONN, 1, d->open.path))
+	if (!d->transport->connects &&
+		!is_socket(kept_fds_get(&p->fds[HA_FD_LISTEN], 0), SO_ACCEPTCONN, 1, d->open.path))
 		return kept_kind_name(HA_FD_LISTEN);
 	if (p->fds[HA_FD_CONN].n > 0 &&
 		!is_socket(p->fds[HA_FD_CONN].fd[0], SO_TYPE, SOCK_STREAM, NULL))
@@ -218,8 +221,10 @@ parts_take(struct kept_device *d, struct parts *p)
 	}
 	kept_store_taken(d, HA_FD_BLOCK, d->block_index);
 	close(kept_fds_put(&p->fds[HA_FD_BLOCK], d->block_index, -1));
-	kept_store_taken(d, HA_FD_LISTEN, 0);
-	kept_fds_put(&p->fds[HA_FD_LISTEN], 0, -1);
+	if (!d->transport->connects) {
+		kept_store_taken(d, HA_FD_LISTEN, 0);
+		kept_fds_put(&p->fds[HA_FD_LISTEN], 0, -1);
+	}
 	d->stored_conn = kept_fds_put(&p->fds[HA_FD_CONN], 0, -1) >= 0;
 	if (d->stored_conn)
 		kept_store_taken(d, HA_FD_CONN, 0);
@@ -314,7 +319,7 @@ device_take(struct taking *t, struct kept_device *d, const struct register_state
 		return what;
 	if (kept_block_open(p->fds[HA_FD_BLOCK].fd[d->block_index], &d->block, &d->mailbox) < 0)
 		return kept_kind_name(HA_FD_BLOCK);
-	s.listen_fd = p->fds[HA_FD_LISTEN].fd[0];
+	s.listen_fd = d->transport->connects ? -1 : p->fds[HA_FD_LISTEN].fd[0];
 	s.conn_fd = kept_fds_get(&p->fds[HA_FD_CONN], 0);
 	/* Its client has gone while nobody was there, or with the keeper in the middle of that. */
 	d->gone = state->gone != 0 || (state->connected != 0 && s.conn_fd < 0);
@@ -372,6 +377,15 @@ socket_file_remove(const struct taking *t, const struct parts *p)
 		unlink(addr.sun_path);
 }
 
+/* The socket's file is: a device that connects has its client's. */
+static bool
+is_ours(const struct ha_open *open)
+{
+	const struct kept_transport *transport = kept_transport_find(open->transport);
+
+	return transport == NULL || !transport->connects;
+}
+
 /* @return true: it goes on */
 static bool
 slot_take(struct taking *t, unsigned int slot)
@@ -396,7 +410,8 @@ slot_take(struct taking *t, unsigned int slot)
 			ret > 0 ? "everything" : "entry in the register");
 		return false;
 	}
-	memcpy(t->parts[slot]->path, open.path, sizeof(open.path));
+	if (is_ours(&open))
+		memcpy(t->parts[slot]->path, open.path, sizeof(open.path));
 	d = kept_device_new(t->k, handle, &open, slot);
 	what = d != NULL ? device_take(t, d, &state) : "memory for it";
 	if (what == NULL)

@@ -23,6 +23,8 @@ kept_fds_limit(const struct kept_device *d, unsigned int kind)
 		return 1;
 	case HA_FD_SF:
 		return KEPT_SF_MAX;
+	case HA_FD_TRANSPORT:
+		return KEPT_TRANSPORT_MAX;
 	default:
 		return 0;
 	}

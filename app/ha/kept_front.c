@@ -17,14 +17,14 @@
 #include "klog.h"
 #include "vfio_user/vfio_user.h"
 
-static void
-on_request(void *ctx)
+void
+kept_on_request(void *ctx)
 {
 	kept_tell_request(ctx);
 }
 
-static void
-on_connected(void *ctx)
+void
+kept_on_connected(void *ctx)
 {
 	struct kept_device *d = ctx;
 
@@ -33,8 +33,8 @@ on_connected(void *ctx)
 		kept_tell(d, HA_CONNECTED, 0, NULL, 0);
 }
 
-static void
-on_disconnected(void *ctx)
+void
+kept_on_disconnected(void *ctx)
 {
 	struct kept_device *d = ctx;
 	const bool first = !d->gone;
@@ -47,8 +47,8 @@ on_disconnected(void *ctx)
 		kept_tell(d, HA_DISCONNECTED, 0, NULL, 0);
 }
 
-static void
-on_log(void *ctx, int level, const char *msg)
+void
+kept_on_log(void *ctx, int level, const char *msg)
 {
 	struct kept_device *d = ctx;
 	unsigned int left_out;
@@ -71,10 +71,10 @@ on_log(void *ctx, int level, const char *msg)
 /* ---- vfio-user */
 
 static const struct vfio_user_front_ops vfio_user_ops = {
-	.request = on_request,
-	.connected = on_connected,
-	.disconnected = on_disconnected,
-	.log = on_log,
+	.request = kept_on_request,
+	.connected = kept_on_connected,
+	.disconnected = kept_on_disconnected,
+	.log = kept_on_log,
 };
 
 static int
@@ -196,30 +196,34 @@ vfio_user_mailbox_moved(struct kept_device *d)
 
 /* ---- */
 
-static const struct kept_transport transports[] = {
-	{
-		.name = "vfio_user",
-		.open = vfio_user_open,
-		.close = vfio_user_close,
-		.reply = vfio_user_reply,
-		.disconnect = vfio_user_disconnect,
-		.gone_done = vfio_user_gone_done,
-		.pause = vfio_user_pause,
-		.connected = vfio_user_connected,
-		.request_fds = vfio_user_request_fds,
-		.listen_fd = vfio_user_listen_fd,
-		.conn_fd = vfio_user_conn_fd,
-		.set_notify = vfio_user_set_notify,
-		.set_kick = vfio_user_set_kick,
-		.mailbox_moved = vfio_user_mailbox_moved,
-	},
+static const struct kept_transport vfio_user = {
+	.name = "vfio_user",
+	.open = vfio_user_open,
+	.close = vfio_user_close,
+	.reply = vfio_user_reply,
+	.disconnect = vfio_user_disconnect,
+	.gone_done = vfio_user_gone_done,
+	.pause = vfio_user_pause,
+	.connected = vfio_user_connected,
+	.request_fds = vfio_user_request_fds,
+	.listen_fd = vfio_user_listen_fd,
+	.conn_fd = vfio_user_conn_fd,
+	.set_notify = vfio_user_set_notify,
+	.set_kick = vfio_user_set_kick,
+	.mailbox_moved = vfio_user_mailbox_moved,
+};
+
+static const struct kept_transport *const transports[] = {
+	&vfio_user,
+	&kept_vhost_user,
+	&kept_vhost_user_client,
 };
 
 const struct kept_transport *
 kept_transport_find(const char *name)
 {
 	for (unsigned int i = 0; i < sizeof(transports) / sizeof(transports[0]); i++)
-		if (strcmp(transports[i].name, name) == 0)
-			return &transports[i];
+		if (strcmp(transports[i]->name, name) == 0)
+			return transports[i];
 	return NULL;
 }

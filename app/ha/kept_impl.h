@@ -11,7 +11,8 @@
  *
  * kept.c: the devices, their making and end; kept_msg.c: messages from the process that has one;
  * kept_give.c: changes of that process; kept_block.c: state blocks and their mailbox; kept_fds.c:
- * descriptors by kind and index; kept_front.c: the host-facing socket; kept_store.c: what the
+ * descriptors by kind and index; kept_front.c: the host-facing socket, kept_front_vhost.c: a
+ * vhost-user one; kept_store.c: what the
  * service manager holds for a next keeper, kept_request.c: of the request that stands;
  * kept_adopt.c: going on from that.
  */
@@ -34,6 +35,7 @@ struct state_block;
 #define KEPT_DMA_MAX	65536u /**< the protocol's ranges of one client */
 #define KEPT_MSIX_MAX	2048u  /**< PCI's vectors of one function */
 #define KEPT_SF_MAX	256u   /**< parts of one SF; a TAP has up to 256 queues */
+#define KEPT_TRANSPORT_MAX 512u /**< EMU_KEEP_TRANSPORT_MAX of drivers/emu */
 
 /** Descriptors of one kind; grows with its highest index. */
 struct kept_fds {
@@ -174,6 +176,7 @@ struct kept_sockets {
 /** A kind of host-facing socket: one table entry per emu driver that has its front in a keeper. */
 struct kept_transport {
 	const char *name; /**< of the emu driver */
+	bool connects;	  /**< to a client that listens: there is no listening socket */
 	/** @param adopt  sockets of a former keeper, which are taken on success; NULL: listen */
 	int (*open)(struct kept_device *d, const struct kept_sockets *adopt);
 	void (*close)(struct kept_device *d);
@@ -190,6 +193,16 @@ struct kept_transport {
 	/** d->mailbox is another one, with the same content. */
 	void (*mailbox_moved)(struct kept_device *d);
 };
+
+/* What happens at a transport's socket; ctx is the device. */
+void kept_on_request(void *ctx);
+void kept_on_connected(void *ctx);
+void kept_on_disconnected(void *ctx);
+void kept_on_log(void *ctx, int level, const char *msg);
+
+/* kept_front_vhost.c */
+extern const struct kept_transport kept_vhost_user;
+extern const struct kept_transport kept_vhost_user_client;
 
 /** NULL: there is none of that name. */
 const struct kept_transport *kept_transport_find(const char *name);

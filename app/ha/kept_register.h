@@ -38,8 +38,8 @@ struct register_state {
 	uint32_t block;	    /**< index under which the block is stored */
 	uint32_t reserved;
 	struct ha_notify notify;
-	uint32_t stored[HA_FD_KINDS]; /**< descriptors that are stored, at least, by kind */
-	uint32_t reserved2;
+	/** Descriptors that are stored, at least, by kind. A keeper that knew nine left the tenth 0. */
+	uint32_t stored[HA_FD_KINDS];
 };
 
 /** Where descriptors of the request seq are kept that are not kept under its own name. */

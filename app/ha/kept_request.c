@@ -90,7 +90,8 @@ is_kept_as(const struct kept_device *d, unsigned int kind, unsigned int index, i
 static uint16_t
 alias_find(const struct kept_device *d, unsigned int position, uint16_t near)
 {
-	static const enum ha_fd_kind where[] = {HA_FD_MSIX, HA_FD_INTX, HA_FD_KICK};
+	static const enum ha_fd_kind where[] = {
+		HA_FD_MSIX, HA_FD_INTX, HA_FD_KICK, HA_FD_TRANSPORT};
 	const int *fds = d->transport->request_fds(d);
 	const unsigned int kind = near >> ALIAS_INDEX_BITS;
 	const unsigned int next = near % ALIAS_INDEX_MAX + 1;
@@ -213,5 +214,5 @@ kept_request_resolve(const struct register_aliases *a, uint64_t seq, unsigned in
 	if (alias == 0 || a->seq != (uint32_t)seq)
 		return false;
 	return *kind == HA_FD_MSIX || *kind == HA_FD_INTX || *kind == HA_FD_KICK ||
-	       *kind == HA_FD_SF || (*kind == HA_FD_REQUEST && *index < position);
+	       *kind == HA_FD_SF || *kind == HA_FD_TRANSPORT || (*kind == HA_FD_REQUEST && *index < position);
 }

@@ -44,6 +44,7 @@ static const struct {
 	[HA_FD_MSIX] = {'m', "MSI-X eventfds"},
 	[HA_FD_INTX] = {'i', "INTx eventfd"},
 	[HA_FD_SF] = {'s', "SF descriptors"},
+	[HA_FD_TRANSPORT] = {'t', "descriptors of the transport"},
 };
 
 const char *
@@ -170,7 +171,7 @@ give_up(struct kept_device *d, const char *why)
 
 /*
  * systemd takes a descriptor for one that it has if both come from the same open(): the devices of
- * one VM give the same memory. So memory is opened once more for it. A file of another kind could
+ * one VM give the same memory, and the same dirty log. So memory is opened once more for it. A file of another kind could
  * block us in that; such a device is on its own.
  *
  * @return descriptor to be closed, or -1: none is needed, or to be had
@@ -180,7 +181,8 @@ opened_again(enum ha_fd_kind kind, int fd)
 {
 	char path[32];
 
-	if ((kind != HA_FD_DMA && kind != HA_FD_REQUEST) || fcntl(fd, F_GET_SEALS) < 0)
+	if ((kind != HA_FD_DMA && kind != HA_FD_REQUEST && kind != HA_FD_TRANSPORT) ||
+		fcntl(fd, F_GET_SEALS) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return open(path, (fcntl(fd, F_GETFL) & O_ACCMODE) | O_CLOEXEC);
@@ -274,7 +276,8 @@ kept_store_device(struct kept_device *d)
 		return;
 	d->stored = true;
 	kept_store_fd(d, HA_FD_BLOCK, d->block_index, state_block_fd(d->block), false);
-	kept_store_fd(d, HA_FD_LISTEN, 0, d->transport->listen_fd(d), false);
+	if (!d->transport->connects)
+		kept_store_fd(d, HA_FD_LISTEN, 0, d->transport->listen_fd(d), false);
 	if (!d->stored)
 		return;
 	state = state_of(d);
@@ -298,7 +301,8 @@ kept_store_forget(struct kept_device *d)
 	d->stored = false;
 	register_clear(d->kept->reg, d->slot);
 	forget(d, HA_FD_BLOCK, d->block_index);
-	forget(d, HA_FD_LISTEN, 0);
+	if (!d->transport->connects)
+		forget(d, HA_FD_LISTEN, 0);
 	if (d->stored_conn)
 		forget(d, HA_FD_CONN, 0);
 	while (d->stored_request > 0)

@@ -83,20 +83,48 @@ parse_queues(const struct controller *c, const struct request *req, struct devic
 	return 0;
 }
 
+/* The key of virtnet.conf that keeps a feature off, or NULL. */
+static const char *
+feature_key(unsigned int feature)
+{
+	switch (feature) {
+	case VIRTIO_F_RING_PACKED:
+		return "packed_vq";
+	case VIRTIO_NET_F_MRG_RXBUF:
+		return "mrg_rxbuf";
+	default:
+		return NULL;
+	}
+}
+
 static int
-parse_features(const struct request *req, struct device_conf *conf, char *detail)
+feature_refused(uint64_t refused, char *detail)
+{
+	const unsigned int first = (unsigned int)__builtin_ctzll(refused);
+	const char *key = feature_key(first);
+
+	if (key != NULL)
+		snprintf(detail, DETAIL_LEN, "%s needs %s 1 in virtnet.conf",
+			virtio_feature_name(first), key);
+	else
+		snprintf(detail, DETAIL_LEN,
+			"0x%" PRIx64 " is not supported, see supported_features of list", refused);
+	return VN_ERR_FEATURE_VALIDATE;
+}
+
+static int
+parse_features(const struct controller *c, const struct request *req, struct device_conf *conf,
+	char *detail)
 {
 	const struct request_arg *arg = request_arg(req, "features");
-	const uint64_t unknown = arg->num & ~virtio_net_supported_features();
+	const uint64_t allowed = config_features(&c->cfg);
+	const uint64_t refused = arg->given ? arg->num & ~allowed : 0;
 	unsigned int needs, missing;
 
-	conf->features = (arg->given ? arg->num : virtio_net_default_features()) |
+	if (refused != 0)
+		return feature_refused(refused, detail);
+	conf->features = (arg->given ? arg->num : virtio_net_default_features(allowed)) |
 			 virtio_net_required_features();
-	if (unknown != 0) {
-		snprintf(detail, DETAIL_LEN,
-			"0x%" PRIx64 " is not supported, see supported_features of list", unknown);
-		return VN_ERR_FEATURE_VALIDATE;
-	}
 	if (virtio_net_check_features(conf->features, &needs, &missing) < 0) {
 		snprintf(detail, DETAIL_LEN, "%s needs %s", virtio_feature_name(needs),
 			virtio_feature_name(missing));
@@ -142,24 +170,42 @@ parse_host(const struct controller *c, const struct request *req, struct device_
 }
 
 static int
+parse_transport(const struct controller *c, const struct request *req, struct device_conf *conf,
+	char *detail)
+{
+	const struct request_arg *arg = request_arg(req, "transport");
+
+	const struct emu_ops *ops = arg->given ? emu_driver_find(arg->str) : c->emu_ops;
+
+	if (ops == NULL) {
+		snprintf(detail, DETAIL_LEN, "transport %.32s is not part of this build", arg->str);
+		return VN_ERR_OPT_NOT_SUPPORTED;
+	}
+	snprintf(conf->transport, sizeof(conf->transport), "%s", ops->name);
+	if (request_arg(req, "legacy")->given) {
+		snprintf(detail, DETAIL_LEN,
+			"transitional devices (legacy) are not available over %s",
+			conf->transport);
+		return VN_ERR_OPT_NOT_SUPPORTED;
+	}
+	return 0;
+}
+
+static int
 parse_hotplug(const struct controller *c, const struct request *req, struct device_conf *conf,
 	char *detail)
 {
 	int ret = parse_port(c, req, conf, detail);
 
 	conf->intx_only = request_arg(req, "intx")->given;
-	if (ret == 0 && request_arg(req, "legacy")->given) {
-		snprintf(detail, DETAIL_LEN,
-			"transitional devices (legacy) are not available over %s",
-			c->emu_ops->name);
-		ret = VN_ERR_OPT_NOT_SUPPORTED;
-	}
+	if (ret == 0)
+		ret = parse_transport(c, req, conf, detail);
 	if (ret == 0)
 		ret = parse_mac(request_arg(req, "mac")->str, &conf->mac, detail);
 	if (ret == 0)
 		ret = parse_queues(c, req, conf, detail);
 	if (ret == 0)
-		ret = parse_features(req, conf, detail);
+		ret = parse_features(c, req, conf, detail);
 	if (ret == 0)
 		ret = parse_sf_num(req, conf, detail);
 	return ret == 0 ? parse_host(c, req, conf, detail) : ret;

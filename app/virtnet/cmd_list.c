@@ -99,7 +99,7 @@ cmd_list(struct controller *c, struct request *req)
 	}
 	TAILQ_FOREACH (dev, &c->devices, next)
 		if (shown(dev) && CURSOR(dev->pf_id, 0) >= req->at &&
-			!page_add(&pg, "device", show_device(dev, false), CURSOR(dev->pf_id, 0)))
+			!page_add(&pg, "device", show_device(dev, false, false), CURSOR(dev->pf_id, 0)))
 			break;
 	page_end(&pg);
 }
@@ -127,8 +127,9 @@ static bool
 query_device(struct page *pg, const struct device *dev)
 {
 	const uint64_t cursor = CURSOR(dev->pf_id, 0);
+	const bool debug = request_arg(pg->req, "dbg_stats")->given;
 
-	if (cursor >= pg->req->at && !page_add(pg, "device", show_device(dev, true), cursor))
+	if (cursor >= pg->req->at && !page_add(pg, "device", show_device(dev, true, debug), cursor))
 		return false;
 	return request_arg(pg->req, "brief")->given || query_queues(pg, dev);
 }

@@ -22,6 +22,8 @@
 #include "emu/emu.h"
 #include "host/host.h"
 #include "sf/sf.h"
+#include "virtio/features.h"
+#include "virtio/virtio.h"
 
 /* What is being read, for messages with line numbers. */
 struct reader {
@@ -90,10 +92,20 @@ static const struct key host_keys[] = {
 	{0},
 };
 
+#define VHOST_SERVER "server"
+#define VHOST_CLIENT "client"
+
+static void
+vhost_mode_names(char *buf, size_t len)
+{
+	snprintf(buf, len, VHOST_SERVER ", " VHOST_CLIENT);
+}
+
 static const struct key platform_keys[] = {
 	STRING(struct config, serial, 1),
 	STRING(struct config, socket_dir, 1),
 	DRIVER(struct config, emu, emu_driver_names),
+	DRIVER(struct config, vhost_mode, vhost_mode_names),
 	DRIVER(struct config, sf, sf_driver_names),
 	STRING(struct config, sf_args, 0),
 	UINT(struct config, max_host_functions, 0, CONFIG_HOST_FUNCTIONS_MAX),
@@ -109,6 +121,8 @@ static const struct key platform_keys[] = {
 
 static const struct key top_keys[] = {
 	STRING(struct config, ib_dev_p0, 1),
+	UINT(struct config, packed_vq, 0, 1),
+	UINT(struct config, mrg_rxbuf, 0, 1),
 	{.name = "platform", .type = KEY_OBJECT, .sub = platform_keys},
 	{0},
 };
@@ -328,6 +342,7 @@ defaults(struct config *cfg)
 		.serial = "MT2611X00001",
 		.socket_dir = "/run/virtnet",
 		.emu = "vfio_user",
+		.vhost_mode = VHOST_SERVER,
 		.sf = "tap",
 		.num_msix = 64,
 		.idle_us = 100,
@@ -460,6 +475,24 @@ config_load(struct config *cfg, const char *path, char *err, size_t err_len)
 	json_decref(root);
 	free(text);
 	return r.problems == 0 ? 0 : -EINVAL;
+}
+
+bool
+config_vhost_client(const struct config *cfg)
+{
+	return strcmp(cfg->vhost_mode, VHOST_CLIENT) == 0;
+}
+
+uint64_t
+config_features(const struct config *cfg)
+{
+	uint64_t features = virtio_net_supported_features();
+
+	if (!cfg->packed_vq)
+		features &= ~VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+	if (!cfg->mrg_rxbuf)
+		features &= ~VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	return features;
 }
 
 const struct config_port *

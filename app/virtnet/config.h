@@ -56,10 +56,13 @@ struct config_host {
 
 struct config {
 	char ib_dev_p0[CONFIG_NAME_LEN];
+	uint64_t packed_vq; /**< devices may offer packed rings */
+	uint64_t mrg_rxbuf; /**< devices may offer mergeable receive buffers */
 	/* platform */
 	char serial[CONFIG_NAME_LEN];	  /**< of the board, first part of each VUID */
 	char socket_dir[CONFIG_PATH_LEN]; /**< a device listens at <socket_dir>/<VUID>.sock */
-	char emu[CONFIG_NAME_LEN];	  /**< of drivers/emu */
+	char emu[CONFIG_NAME_LEN];	  /**< of drivers/emu; a device may be plugged with another */
+	char vhost_mode[CONFIG_NAME_LEN]; /**< who listens at a vhost-user socket: config_vhost_client() */
 	char sf[CONFIG_NAME_LEN];	  /**< of drivers/sf */
 	char sf_args[512];		  /**< key=value,... for the SF driver */
 	uint64_t max_host_functions;	  /**< 0: what a card has of each kind */
@@ -84,5 +87,11 @@ struct config {
 int config_load(struct config *cfg, const char *path, char *err, size_t err_len);
 
 const struct config_port *config_find_port(const struct config *cfg, const char *name);
+
+/** vhost-user sockets are the hypervisor's: we connect to them. Otherwise we listen. */
+bool config_vhost_client(const struct config *cfg);
+
+/** Feature bits that devices may offer. */
+uint64_t config_features(const struct config *cfg);
 
 #endif /* APP_CONFIG_H */

@@ -98,6 +98,9 @@ execute(struct device *dev, const uint8_t *buf, uint32_t len)
 			return OUTCOME_ERR;
 		device_sf_set_pairs(dev, cmd.pairs, ctrl_vq_done, dev->ctrl.starts);
 		return OUTCOME_WAIT;
+	case VIRTIO_NET_CTRL_KIND_GUEST_OFFLOADS:
+		device_sf_set_offloads(dev, cmd.offloads, ctrl_vq_done, dev->ctrl.starts);
+		return OUTCOME_WAIT;
 	}
 	return OUTCOME_ERR;
 }

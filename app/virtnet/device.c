@@ -259,7 +259,7 @@ static void
 describe_plug(const struct device *dev, struct host_plug *plug)
 {
 	plug->id = dev->plug_id;
-	plug->transport = dev->ctl->emu_ops->name;
+	plug->transport = dev->emu_ops->name;
 	plug->socket = dev->socket;
 	plug->msix = dev->conf.num_msix != 0;
 }
@@ -400,6 +400,17 @@ device_list(struct controller *c, struct device *dev)
 	TAILQ_INSERT_TAIL(&c->devices, dev, next);
 }
 
+/* Who listens at a vhost-user socket is the operator's choice for all. */
+static const struct emu_ops *
+transport(const struct controller *c, const struct device_conf *conf)
+{
+	const char *name = conf->transport[0] != '\0' ? conf->transport : c->emu_ops->name;
+
+	if (strcmp(name, "vhost_user") == 0 && config_vhost_client(&c->cfg))
+		name = "vhost_user_client";
+	return emu_driver_find(name);
+}
+
 static int
 assign(struct device *dev, const struct device_conf *conf, char *text, size_t text_len)
 {
@@ -416,6 +427,11 @@ assign(struct device *dev, const struct device_conf *conf, char *text, size_t te
 		return VN_ERR_PATH_FORMAT;
 	}
 	dev->conf = *conf;
+	dev->emu_ops = transport(dev->ctl, conf);
+	if (dev->emu_ops == NULL) {
+		snprintf(text, text_len, "transport %s is not part of this build", conf->transport);
+		return VN_ERR_OPT_NOT_SUPPORTED;
+	}
 	dev->conf.sf_num = ids.sf_num;
 	dev->conf.num_msix = conf->intx_only ? 0 : cfg->num_msix;
 	dev->pf_id = ids.pf_id;

@@ -42,6 +42,7 @@ struct device_conf {
 	unsigned int host; /**< index of config.host */
 	uint16_t num_msix; /**< vectors; 0: INTx only */
 	bool intx_only;
+	char transport[DEVICE_TRANSPORT_LEN]; /**< of drivers/emu; "": platform.emu */
 };
 
 /** Who may touch the pairs. */
@@ -56,6 +57,14 @@ enum device_pairs {
 typedef void (*device_done_t)(void *arg, struct device *dev, int err, const char *text);
 
 STAILQ_HEAD(device_steps, device_step);
+
+/** Ranges of memory that are to go with the next mem_commit(). */
+struct device_edits {
+	unsigned int n; /**< more than there is room for: they may be anywhere */
+	struct {
+		uint64_t iova, len;
+	} range[8];
+};
 
 struct device {
 	TAILQ_ENTRY(device) next;
@@ -75,11 +84,13 @@ struct device {
 	char socket[CONFIG_PATH_LEN];
 
 	/* parts */
+	const struct emu_ops *emu_ops; /**< how it reaches its host */
 	struct sf *sf;
 	struct state_block *block;
 	struct device_state *state;	    /**< sections of the block */
 	struct device_ident *ident;	    /**< */
 	struct pci_fn_state *pci;	    /**< */
+	void *transport_state;		    /**< */
 	struct virtio_state *virtio;	    /**< */
 	struct ring_record *records;	    /**< */
 	struct mailbox *mailbox;	    /**< */
@@ -109,6 +120,9 @@ struct device {
 	bool sf_used;			/**< the SF has been given queues since the last stop */
 	int step_err;			/**< of a step of device_quiesce() */
 	uint64_t unmap_iova, unmap_len; /**< of the DMA_UNMAP under way */
+	struct device_edits edits;	/**< of memory, not in force yet: device_host.c */
+	bool *base_told;		/**< by virtqueue: the client has said where it begins */
+	struct rte_mbuf *announcement;	/**< to be sent when there is a queue: device_transport.c */
 	uint32_t run;			/**< counts starts, to tell late answers of the helper */
 	uint32_t client;		/**< counts disconnects */
 	bool warned_unshared;		/**< told this client's operator to share memory */

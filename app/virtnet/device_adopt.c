@@ -140,6 +140,12 @@ guard_gone_done(struct emu_door *door)
 }
 
 static void
+guard_disconnect(struct emu_door *door)
+{
+	guard(door)->real->ops->disconnect(guard(door)->real);
+}
+
+static void
 guard_set_notify(struct emu_door *door, const struct emu_notify *notify)
 {
 	guard(door)->real->ops->set_notify(guard(door)->real, notify);
@@ -161,6 +167,7 @@ guard_connected(const struct emu_door *door)
 static const struct emu_door_ops guard_ops = {
 	.reply = guard_reply,
 	.gone_done = guard_gone_done,
+	.disconnect = guard_disconnect,
 	.set_notify = guard_set_notify,
 	.set_kick = guard_set_kick,
 	.connected = guard_connected,
@@ -272,7 +279,7 @@ take_sf(struct device_adoption *a)
 	const struct device_sf_state *s = &dev->state->sf;
 	const struct sf_state state = {
 		.pairs = s->pairs,
-		.rx_csum = s->rx_csum,
+		.rx_caps = net_offload_guest(dev->state->guest_offloads) & SF_CAP_RX,
 		.link_up = s->link,
 		.rep_ifindex = s->rep_ifindex,
 	};
@@ -332,6 +339,28 @@ take_memory(struct device_adoption *a)
 		a->damage |= DEVICE_BAD_DMA;
 }
 
+/* Descriptors that the transport has a use for. */
+static bool
+emus_own(const struct device *dev, uint16_t kind, enum emu_keep *as)
+{
+	switch (kind) {
+	case HA_FD_MSIX:
+		*as = EMU_KEEP_MSIX;
+		return true;
+	case HA_FD_INTX:
+		*as = EMU_KEEP_INTX;
+		return true;
+	case HA_FD_TRANSPORT:
+		*as = EMU_KEEP_TRANSPORT;
+		return true;
+	case HA_FD_KICK:
+		*as = EMU_KEEP_KICK;
+		return dev->emu->ops->kick_fd != NULL;
+	default:
+		return false;
+	}
+}
+
 static void
 take_descriptors(struct device_adoption *a)
 {
@@ -340,15 +369,12 @@ take_descriptors(struct device_adoption *a)
 
 	for (unsigned int i = 0; i < h->n; i++) {
 		const unsigned int index = h->fd[i].index;
+		enum emu_keep kind;
 
 		if (h->fd[i].fd < 0)
 			continue;
-		if (h->fd[i].kind == HA_FD_MSIX)
-			(void)dev->emu->ops->adopt_fd(
-				dev->emu, EMU_KEEP_MSIX, index, heirloom_take(h, i));
-		else if (h->fd[i].kind == HA_FD_INTX)
-			(void)dev->emu->ops->adopt_fd(
-				dev->emu, EMU_KEEP_INTX, index, heirloom_take(h, i));
+		if (emus_own(dev, h->fd[i].kind, &kind))
+			(void)dev->emu->ops->adopt_fd(dev->emu, kind, index, heirloom_take(h, i));
 		else if (h->fd[i].kind == HA_FD_KICK && index < device_num_queues(dev) &&
 			 dev->kick_kept[index] < 0)
 			dev->kick_kept[index] = heirloom_take(h, i);
@@ -390,15 +416,14 @@ take_function(struct device_adoption *a)
 	const struct device_function_how how = {
 		.adopt = true,
 		.connected = (a->flags & HA_ADOPT_CONNECTED) != 0,
-		.fresh_pci = (a->damage & DEVICE_BAD_PCI) != 0,
+		/* A client without registers cannot see that its device is another one. */
+		.fresh_pci = a->dev->emu_ops->pci ? (a->damage & DEVICE_BAD_PCI) != 0
+							   : a->damage != 0,
 		.fresh_virtio = (a->damage & DEVICE_BAD_VIRTIO) != 0,
 		.door = guard_door,
 	};
-	const int ret = device_function_create(a->dev, &how);
 
-	if (ret == 0)
-		a->dev->dma_on = a->dev->emu->ops->dma_enabled(a->dev->emu);
-	return ret;
+	return device_function_create(a->dev, &how);
 }
 
 void

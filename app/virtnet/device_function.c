@@ -29,6 +29,7 @@ device_alloc(struct controller *c)
 	if (dev == NULL)
 		return NULL;
 	dev->ctl = c;
+	dev->emu_ops = c->emu_ops;
 	STAILQ_INIT(&dev->steps);
 	return dev;
 }
@@ -50,8 +51,9 @@ device_alloc_queues(struct device *dev)
 	dev->pair = calloc(dev->conf.max_pairs, sizeof(*dev->pair));
 	dev->sf_stored = no_descriptors(dev->conf.max_pairs);
 	dev->kick_kept = no_descriptors(device_num_queues(dev));
+	dev->base_told = calloc(device_num_queues(dev), sizeof(*dev->base_told));
 	dev->hm = hostmem_create(dev->ctl->files);
-	return dev->pair != NULL && dev->sf_stored != NULL && dev->kick_kept != NULL &&
+	return dev->base_told != NULL && dev->pair != NULL && dev->sf_stored != NULL && dev->kick_kept != NULL &&
 			       dev->hm != NULL
 		       ? 0
 		       : -ENOMEM;
@@ -70,9 +72,11 @@ device_free(struct device *dev)
 	for (uint16_t q = 0; dev->kick_kept != NULL && q < device_num_queues(dev); q++)
 		if (dev->kick_kept[q] >= 0)
 			close(dev->kick_kept[q]);
+	rte_pktmbuf_free(dev->announcement);
 	state_block_close(dev->block);
 	free(dev->guard);
 	free(dev->kick_kept);
+	free(dev->base_told);
 	free(dev->sf_stored);
 	free(dev->pair);
 	free(dev);
@@ -137,7 +141,7 @@ create_local_door(struct device *dev)
 		.any_file = dev->ctl->cfg.any_file,
 	};
 
-	return dev->ctl->emu_ops->door_create(&dp, &dev->emu, &dev->door);
+	return dev->emu_ops->door_create(&dp, &dev->emu, &dev->door);
 }
 
 static int
@@ -151,7 +155,7 @@ create_keeper_door(struct device *dev, const struct device_function_how *how)
 	};
 	int ret;
 
-	snprintf(open.transport, sizeof(open.transport), "%s", dev->ctl->emu_ops->name);
+	snprintf(open.transport, sizeof(open.transport), "%s", dev->emu_ops->name);
 	snprintf(open.vuid, sizeof(open.vuid), "%s", dev->vuid);
 	snprintf(open.path, sizeof(open.path), "%s", dev->socket);
 	ret = keeper_door_create(dev->ctl->keeper, dev->handle, &open, how->adopt, how->connected,
@@ -166,6 +170,7 @@ device_function_create(struct device *dev, const struct device_function_how *how
 {
 	struct emu_params ep = {
 		.pci = dev->pci,
+		.transport = dev->transport_state,
 		.mailbox = dev->mailbox,
 		.fresh = how->fresh_pci,
 		.msix_vectors = dev->conf.num_msix,
@@ -183,5 +188,8 @@ device_function_create(struct device *dev, const struct device_function_how *how
 		return ret;
 	ep.vdev = dev->vdev;
 	ep.door = how->door != NULL ? how->door(dev, dev->door) : dev->door;
-	return dev->ctl->emu_ops->create(&ep, &dev->emu);
+	ret = dev->emu_ops->create(&ep, &dev->emu);
+	if (ret == 0)
+		dev->dma_on = dev->emu->ops->dma_enabled(dev->emu);
+	return ret;
 }

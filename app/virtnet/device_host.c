@@ -19,6 +19,7 @@
 #include "device_fault.h"
 #include "device_rings.h"
 #include "device_run.h"
+#include "device_transport.h"
 #include "keeper_link.h"
 #include "log.h"
 #include "mem.h"
@@ -209,6 +210,84 @@ up_mem_unmap(void *ctx, uint64_t iova, uint64_t len, bool all)
 	return device_quiesce(dev, step_unmap, NULL, true);
 }
 
+/* ---- memory by tables: edits, then all at once */
+
+static int
+up_mem_add(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
+{
+	struct device *dev = ctx;
+
+	if (dev->dma != NULL && device_dma_mapped(dev->dma, dev->mailbox->seq, iova, len))
+		return 0;
+	return map_memory(dev, iova, len, fd, off, prot);
+}
+
+static int
+up_mem_remove(void *ctx, uint64_t iova, uint64_t len)
+{
+	struct device *dev = ctx;
+	struct device_edits *e = &dev->edits;
+	const int ret = unmap_memory(dev, iova, len);
+
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	if (e->n < RTE_DIM(e->range)) {
+		e->range[e->n].iova = iova;
+		e->range[e->n].len = len;
+	}
+	e->n++;
+	return 0;
+}
+
+/* Rings in what goes hold addresses that no table can renew: they are started again with the new
+ * table, if it has their memory. */
+static void
+step_commit(struct device *dev, void *arg)
+{
+	const struct device_edits *e = &dev->edits;
+
+	RTE_SET_USED(arg);
+	for (unsigned int i = 0; i < RTE_MIN(e->n, RTE_DIM(e->range)); i++)
+		device_rings_stop_in(dev, e->range[i].iova, e->range[i].len);
+	if (e->n > RTE_DIM(e->range))
+		device_rings_stop_in(dev, 0, UINT64_MAX);
+	dev->edits.n = 0;
+	dev->waits_for_memory = true;
+	dev->step_err = publish_memory(dev);
+}
+
+static bool
+edits_hit_rings(const struct device *dev)
+{
+	const struct device_edits *e = &dev->edits;
+
+	for (unsigned int i = 0; i < RTE_MIN(e->n, RTE_DIM(e->range)); i++)
+		if (device_rings_use(dev, e->range[i].iova, e->range[i].len))
+			return true;
+	return e->n > RTE_DIM(e->range);
+}
+
+static int
+up_mem_commit(void *ctx)
+{
+	struct device *dev = ctx;
+	int ret;
+
+	if (dev->edits.n == 0) {
+		ret = publish_memory(dev);
+		if (ret == 0 && dev->waits_for_memory)
+			(void)device_quiesce(dev, device_step_nothing, NULL, false);
+	} else if (dev->pairs_are == PAIRS_WITH_WORKERS && !edits_hit_rings(dev)) {
+		dev->edits.n = 0;
+		ret = unmap_buffers(dev);
+	} else {
+		ret = device_quiesce(dev, step_commit, NULL, true);
+	}
+	if (ret == 0 || ret == -EINPROGRESS)
+		device_fault_retry(dev);
+	return ret;
+}
+
 static int
 up_dma_enable(void *ctx, bool on)
 {
@@ -240,6 +319,9 @@ step_gone(struct device *dev, void *arg)
 	if (virtio_dev_op_pending(dev->vdev))
 		virtio_dev_op_done(dev->vdev);
 	(void)virtio_dev_reset(dev->vdev);
+	dev->edits.n = 0;
+	rte_pktmbuf_free(dev->announcement);
+	dev->announcement = NULL;
 	device_forget_memory(dev);
 }
 
@@ -274,7 +356,13 @@ up_retire_fd(void *ctx, int fd)
 static void
 up_keep(void *ctx, enum emu_keep kind, unsigned int index, unsigned int count, int fd)
 {
-	const enum ha_fd_kind as = kind == EMU_KEEP_INTX ? HA_FD_INTX : HA_FD_MSIX;
+	static const enum ha_fd_kind kinds[] = {
+		[EMU_KEEP_MSIX] = HA_FD_MSIX,
+		[EMU_KEEP_INTX] = HA_FD_INTX,
+		[EMU_KEEP_KICK] = HA_FD_KICK,
+		[EMU_KEEP_TRANSPORT] = HA_FD_TRANSPORT,
+	};
+	const enum ha_fd_kind as = kinds[kind];
 	const struct device *dev = ctx;
 
 	if (dev->handle == 0)
@@ -288,9 +376,18 @@ up_keep(void *ctx, enum emu_keep kind, unsigned int index, unsigned int count, i
 const struct emu_upcalls device_emu_upcalls = {
 	.mem_map = up_mem_map,
 	.mem_unmap = up_mem_unmap,
+	.mem_add = up_mem_add,
+	.mem_remove = up_mem_remove,
+	.mem_commit = up_mem_commit,
 	.dma_enable = up_dma_enable,
 	.connected = up_connected,
 	.disconnected = up_disconnected,
+	.queue_base = device_up_queue_base,
+	.queue_set_base = device_up_queue_set_base,
+	.pairs_changed = device_up_pairs_changed,
+	.kick_changed = device_up_kick_changed,
+	.log_changed = device_up_log_changed,
+	.announce = device_up_announce,
 	.retire_fd = up_retire_fd,
 	.keep = up_keep,
 };

@@ -18,6 +18,7 @@
 #include "device_dma.h"
 #include "device_layout.h"
 #include "device_state.h"
+#include "emu/emu.h"
 #include "pci/pci.h"
 #include "state/mailbox.h"
 #include "state/ring_record.h"
@@ -38,6 +39,33 @@ struct device_state_v1 {
 	uint16_t mtu;
 	uint8_t rx_mode;
 	uint8_t reserved[9];
+};
+
+struct device_state_v2 {
+	struct device_ident id;
+	char bdf[16];
+	uint8_t phase;
+	uint8_t unplug_force;
+	uint8_t started;
+	uint8_t rx_mode;
+	uint8_t ctrl_mac[6];
+	uint16_t pairs;
+	uint32_t quarantine;
+	uint32_t adoptions;
+	uint32_t clients;
+	struct {
+		uint16_t pairs;
+		uint16_t max_pairs;
+		int32_t rep_ifindex;
+		char rep[16];
+		uint8_t rx_csum;
+		uint8_t link;
+		uint8_t changing;
+		uint8_t made;
+		uint16_t wanted;
+		uint8_t reserved[14];
+	} sf;
+	uint8_t reserved[128];
 };
 
 struct pci_fn_state_v1 {
@@ -65,11 +93,29 @@ struct mailbox_v1 {
 	uint8_t reply[8192] __attribute__((aligned(64)));
 };
 
-/* Size of version 2 of the device section, whichever this program writes. */
+struct ring_record_v1 {
+	uint16_t avail_idx;
+	uint16_t used_idx;
+	uint8_t avail_wrap;
+	uint8_t used_wrap;
+	uint8_t valid;
+	uint8_t shadow_n;
+	uint16_t next_avail;
+	uint16_t next_used;
+	uint8_t next_avail_wrap;
+	uint8_t next_used_wrap;
+	uint16_t signalled_used;
+	uint8_t running;
+	uint8_t reserved[15];
+	struct ring_shadow shadow[32];
+	struct ring_stats stats __attribute__((aligned(64)));
+} __attribute__((aligned(64)));
+
+/* Size of version 3 of the device section, whichever this program writes. */
 #ifdef VIRTNET_TEST_LAYOUT
-#define DEVICE_V2_SIZE (sizeof(struct device_state) - DEVICE_STATE_MOVED)
+#define DEVICE_V3_SIZE (sizeof(struct device_state) - DEVICE_STATE_MOVED)
 #else
-#define DEVICE_V2_SIZE sizeof(struct device_state)
+#define DEVICE_V3_SIZE sizeof(struct device_state)
 #endif
 
 /* ---- the table of layouts ---- */
@@ -79,6 +125,12 @@ struct shape {
 	const struct state_block *blk;
 	unsigned int queues;
 };
+
+static size_t
+rings_v1_size(unsigned int queues)
+{
+	return sizeof(struct ring_record_v1) * queues;
+}
 
 static size_t
 rings_size(unsigned int queues)
@@ -92,17 +144,20 @@ static const struct {
 	size_t (*of)(unsigned int); /* by number of virtqueues */
 } layouts[] = {
 	{STATE_SEC_DEVICE, 1, sizeof(struct device_state_v1), NULL},
-	{STATE_SEC_DEVICE, 2, DEVICE_V2_SIZE, NULL},
+	{STATE_SEC_DEVICE, 2, sizeof(struct device_state_v2), NULL},
+	{STATE_SEC_DEVICE, 3, DEVICE_V3_SIZE, NULL},
 #ifdef VIRTNET_TEST_LAYOUT
-	{STATE_SEC_DEVICE, 3, sizeof(struct device_state), NULL},
+	{STATE_SEC_DEVICE, 4, sizeof(struct device_state), NULL},
 #endif
 	{STATE_SEC_PCI, 1, sizeof(struct pci_fn_state_v1), NULL},
 	{STATE_SEC_PCI, 2, sizeof(struct pci_fn_state), NULL},
 	{STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION, sizeof(struct virtio_state), NULL},
-	{STATE_SEC_RINGS, RING_RECORD_VERSION, 0, rings_size},
+	{STATE_SEC_RINGS, 1, 0, rings_v1_size},
+	{STATE_SEC_RINGS, 2, 0, rings_size},
 	{STATE_SEC_MAILBOX, 1, sizeof(struct mailbox_v1), NULL},
 	{STATE_SEC_MAILBOX, 2, sizeof(struct mailbox), NULL},
 	{STATE_SEC_DMA, DEVICE_DMA_VERSION, sizeof(struct device_dma_state), NULL},
+	{STATE_SEC_TRANSPORT, EMU_TRANSPORT_VERSION, EMU_TRANSPORT_STATE, NULL},
 	{STATE_SEC_IDENT, DEVICE_IDENT_VERSION, sizeof(struct device_ident), NULL},
 };
 
@@ -114,12 +169,13 @@ static const struct ha_layout written[DEVICE_SECTIONS] = {
 	{STATE_SEC_RINGS, RING_RECORD_VERSION},
 	{STATE_SEC_MAILBOX, MAILBOX_VERSION},
 	{STATE_SEC_DMA, DEVICE_DMA_VERSION},
+	{STATE_SEC_TRANSPORT, EMU_TRANSPORT_VERSION},
 	{STATE_SEC_IDENT, DEVICE_IDENT_VERSION},
 };
 
 _Static_assert(DEVICE_SECTIONS <= HA_LAYOUTS_MAX, "they are told in one message");
 _Static_assert(MAILBOX_VERSION == 2 && PCI_FN_VERSION == 2 && VIRTIO_STATE_VERSION == 1 &&
-		       RING_RECORD_VERSION == 1,
+		       RING_RECORD_VERSION == 2,
 	"a new layout needs its steps here");
 
 static size_t
@@ -194,21 +250,20 @@ ident_from_v1(
 	id->checksum = device_ident_sum(id);
 }
 
-/* Members of version 2 by their place, which this program's own structure may have moved. */
-#define V2(buf) ((struct device_state *)(void *)((uint8_t *)(buf)-V2_SHIFT))
-#ifdef VIRTNET_TEST_LAYOUT
-#define V2_SHIFT DEVICE_STATE_MOVED
-#else
-#define V2_SHIFT 0
-#endif
+/* The driver's registers, whose layout has never changed. */
+static const struct virtio_state *
+registers(const struct shape *sh)
+{
+	return state_block_section(sh->blk, STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION,
+		sizeof(struct virtio_state));
+}
 
 static int
 device_1_to_2(const struct shape *sh, const void *from, void *to)
 {
-	const struct virtio_state *vs =
-		state_block_section(sh->blk, STATE_SEC_VIRTIO, 1, sizeof(*vs));
+	const struct virtio_state *vs = registers(sh);
 	struct device_state_v1 old;
-	struct device_state *s = V2(to);
+	struct device_state_v2 *s = to;
 
 	memcpy(&old, from, sizeof(old));
 	old.vuid[sizeof(old.vuid) - 1] = '\0';
@@ -230,7 +285,7 @@ device_1_to_2(const struct shape *sh, const void *from, void *to)
 static int
 device_2_to_1(const struct shape *sh, const void *from, void *to)
 {
-	const struct device_state *s = V2(from);
+	const struct device_state_v2 *s = from;
 	struct device_state_v1 *old = to;
 
 	(void)sh;
@@ -245,20 +300,98 @@ device_2_to_1(const struct shape *sh, const void *from, void *to)
 	return 0;
 }
 
+/* Members of version 3 by their place, which this program's own structure may have moved. */
+#define V3(buf) ((struct device_state *)(void *)((uint8_t *)(buf)-V3_SHIFT))
 #ifdef VIRTNET_TEST_LAYOUT
+#define V3_SHIFT DEVICE_STATE_MOVED
+#else
+#define V3_SHIFT 0
+#endif
+
+/* What both have, from one to the other. */
+#define DEVICE_2_3_COMMON(to, from)                                                                \
+	do {                                                                                       \
+		(to)->id = (from)->id;                                                             \
+		memcpy((to)->bdf, (from)->bdf, sizeof((to)->bdf));                                 \
+		(to)->phase = (from)->phase;                                                       \
+		(to)->unplug_force = (from)->unplug_force;                                         \
+		(to)->started = (from)->started;                                                   \
+		(to)->rx_mode = (from)->rx_mode;                                                   \
+		memcpy((to)->ctrl_mac, (from)->ctrl_mac, sizeof((to)->ctrl_mac));                  \
+		(to)->pairs = (from)->pairs;                                                       \
+		(to)->quarantine = (from)->quarantine;                                             \
+		(to)->adoptions = (from)->adoptions;                                               \
+		(to)->clients = (from)->clients;                                                   \
+		(to)->sf.pairs = (from)->sf.pairs;                                                 \
+		(to)->sf.max_pairs = (from)->sf.max_pairs;                                         \
+		(to)->sf.rep_ifindex = (from)->sf.rep_ifindex;                                     \
+		memcpy((to)->sf.rep, (from)->sf.rep, sizeof((to)->sf.rep));                        \
+		(to)->sf.link = (from)->sf.link;                                                   \
+		(to)->sf.changing = (from)->sf.changing;                                           \
+		(to)->sf.made = (from)->sf.made;                                                   \
+		(to)->sf.wanted = (from)->sf.wanted;                                               \
+	} while (0)
+
+/* Version 2 knew checksums only, and had its SF told what was negotiated. */
 static int
 device_2_to_3(const struct shape *sh, const void *from, void *to)
 {
+	const struct device_state_v2 *old = from;
+	struct device_state *s = V3(to);
+
 	(void)sh;
-	memcpy((uint8_t *)to + DEVICE_STATE_MOVED, from, DEVICE_V2_SIZE);
+	DEVICE_2_3_COMMON(s, old);
+	if (old->sf.rx_csum)
+		s->guest_offloads = VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
 	return 0;
 }
+
+/*
+ * What version 2 could offer a driver. A device that offers more does not go back, nor one at a
+ * transport that there was not: nobody there would know what its packets, rings and requests mean.
+ */
+#define DEVICE_V2_FEATURES                                                                         \
+	(VIRTIO_BIT(VIRTIO_NET_F_CSUM) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) |                     \
+		VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_MAC) |                      \
+		VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) |          \
+		VIRTIO_BIT(VIRTIO_NET_F_STATUS) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |               \
+		VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |       \
+		VIRTIO_BIT(VIRTIO_NET_F_MQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |             \
+		VIRTIO_BIT(28) | VIRTIO_BIT(29) | /* INDIRECT_DESC, EVENT_IDX */                   \
+		VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |            \
+		VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_F_RING_RESET) |            \
+		VIRTIO_BIT(VIRTIO_NET_F_SPEED_DUPLEX))
 
 static int
 device_3_to_2(const struct shape *sh, const void *from, void *to)
 {
+	const struct virtio_state *vs = registers(sh);
+	const struct device_state *s = V3(from);
+	struct device_state_v2 *old = to;
+
+	if (vs == NULL || (vs->device_features & ~DEVICE_V2_FEATURES) != 0 ||
+		(s->id.transport[0] != '\0' &&
+			strncmp(s->id.transport, "vfio_user", sizeof(s->id.transport)) != 0))
+		return -ENOTSUP;
+	DEVICE_2_3_COMMON(old, s);
+	old->sf.rx_csum = virtio_has(s->guest_offloads, VIRTIO_NET_F_GUEST_CSUM);
+	return 0;
+}
+
+#ifdef VIRTNET_TEST_LAYOUT
+static int
+device_3_to_4(const struct shape *sh, const void *from, void *to)
+{
 	(void)sh;
-	memcpy(to, (const uint8_t *)from + DEVICE_STATE_MOVED, DEVICE_V2_SIZE);
+	memcpy((uint8_t *)to + DEVICE_STATE_MOVED, from, DEVICE_V3_SIZE);
+	return 0;
+}
+
+static int
+device_4_to_3(const struct shape *sh, const void *from, void *to)
+{
+	(void)sh;
+	memcpy(to, (const uint8_t *)from + DEVICE_STATE_MOVED, DEVICE_V3_SIZE);
 	return 0;
 }
 #endif
@@ -289,6 +422,42 @@ pci_2_to_1(const struct shape *sh, const void *from, void *to)
 	old->intx_level = pci->intx_level;
 	old->flr_count = pci->flr_count;
 	memcpy(old->msix_table, pci->msix_table, sizeof(old->msix_table));
+	return 0;
+}
+
+/* Version 1 knew split rings only, which have nothing in their shadow. */
+static int
+rings_1_to_2(const struct shape *sh, const void *from, void *to)
+{
+	const struct ring_record_v1 *old = from;
+	struct ring_record *rec = to;
+
+	for (unsigned int q = 0; q < sh->queues; q++) {
+		rec[q].avail_idx = old[q].avail_idx;
+		rec[q].used_idx = old[q].used_idx;
+		rec[q].signalled_used = old[q].signalled_used;
+		rec[q].running = old[q].running;
+		rec[q].stats = old[q].stats;
+	}
+	return 0;
+}
+
+/* A device whose driver has packed rings does not go back: nobody there could run them. */
+static int
+rings_2_to_1(const struct shape *sh, const void *from, void *to)
+{
+	const struct ring_record *rec = from;
+	struct ring_record_v1 *old = to;
+
+	for (unsigned int q = 0; q < sh->queues; q++) {
+		if (rec[q].valid || rec[q].avail_wrap || rec[q].used_wrap)
+			return -ENOTSUP;
+		old[q].avail_idx = rec[q].avail_idx;
+		old[q].used_idx = rec[q].used_idx;
+		old[q].signalled_used = rec[q].signalled_used;
+		old[q].running = rec[q].running;
+		old[q].stats = rec[q].stats;
+	}
 	return 0;
 }
 
@@ -353,6 +522,16 @@ dma_0_to_1(const struct shape *sh, const void *from, void *to)
 
 static int section_get(const struct shape *sh, uint16_t id, uint16_t version, void **out);
 
+/* Nothing is known of a connection that is told by registers. */
+static int
+transport_0_to_1(const struct shape *sh, const void *from, void *to)
+{
+	(void)sh;
+	(void)from;
+	(void)to;
+	return 0;
+}
+
 /* The copy of what does not change, from the original. */
 static int
 ident_0_to_1(const struct shape *sh, const void *from, void *to)
@@ -363,7 +542,7 @@ ident_0_to_1(const struct shape *sh, const void *from, void *to)
 	(void)from;
 	ret = section_get(sh, STATE_SEC_DEVICE, 2, &device);
 	if (ret == 0) {
-		memcpy(to, &V2(device)->id, sizeof(struct device_ident));
+		memcpy(to, &((struct device_state_v2 *)device)->id, sizeof(struct device_ident));
 		free(device);
 	}
 	return ret;
@@ -378,15 +557,20 @@ static const struct {
 } steps[] = {
 	{STATE_SEC_DEVICE, 1, 2, device_1_to_2},
 	{STATE_SEC_DEVICE, 2, 1, device_2_to_1},
-#ifdef VIRTNET_TEST_LAYOUT
 	{STATE_SEC_DEVICE, 2, 3, device_2_to_3},
 	{STATE_SEC_DEVICE, 3, 2, device_3_to_2},
+#ifdef VIRTNET_TEST_LAYOUT
+	{STATE_SEC_DEVICE, 3, 4, device_3_to_4},
+	{STATE_SEC_DEVICE, 4, 3, device_4_to_3},
 #endif
 	{STATE_SEC_PCI, 1, 2, pci_1_to_2},
 	{STATE_SEC_PCI, 2, 1, pci_2_to_1},
+	{STATE_SEC_RINGS, 1, 2, rings_1_to_2},
+	{STATE_SEC_RINGS, 2, 1, rings_2_to_1},
 	{STATE_SEC_MAILBOX, 1, 2, mailbox_1_to_2},
 	{STATE_SEC_MAILBOX, 2, 1, mailbox_2_to_1},
 	{STATE_SEC_DMA, 0, 1, dma_0_to_1},
+	{STATE_SEC_TRANSPORT, 0, 1, transport_0_to_1},
 	{STATE_SEC_IDENT, 0, 1, ident_0_to_1},
 };
 

@@ -22,7 +22,7 @@
 #include "state/state.h"
 
 /** Sections of a block that this program writes. */
-#define DEVICE_SECTIONS 7u
+#define DEVICE_SECTIONS 8u
 
 /** What this program writes, for a device with so many virtqueues. */
 void device_layout_sections(unsigned int queues, struct state_section_desc desc[DEVICE_SECTIONS]);

@@ -5,6 +5,7 @@
 /* Starting and stopping a device's rings. Nothing here is with a worker. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,12 +13,25 @@
 #include <rte_malloc.h>
 
 #include "device_rings.h"
+#include "device_sf.h"
+#include "device_transport.h"
+
+/* A client's own: a duplicate, which outlives its being replaced. */
+static int
+clients_kick(const struct device *dev, uint16_t queue)
+{
+	const int fd = dev->emu->ops->kick_fd(dev->emu, queue);
+
+	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
 
 int
 device_kick_get(struct device *dev, uint16_t queue)
 {
 	int fd = dev->kick_kept[queue];
 
+	if (dev->emu->ops->kick_fd != NULL)
+		return clients_kick(dev, queue);
 	dev->kick_kept[queue] = -1;
 	if (fd >= 0)
 		return fd;
@@ -33,7 +47,7 @@ device_kick_put(struct device *dev, uint16_t queue, int fd)
 	if (fd < 0)
 		return;
 	/* A successor is to find it where it is. */
-	if (dev->release == NULL)
+	if (dev->release == NULL && dev->emu->ops->kick_fd == NULL)
 		dev->emu->ops->set_kick(dev->emu, queue, -1);
 	close(fd);
 }
@@ -49,6 +63,17 @@ pair_destroy(struct device *dev, struct qpair *qp)
 	rte_free(qp);
 }
 
+/* Negotiated, and with the transport's word on whether all writes are logged. */
+static uint64_t
+ring_features(const struct device *dev)
+{
+	uint64_t features = virtio_dev_features(dev->vdev), used;
+
+	if (dev->emu->ops->log != NULL && dev->emu->ops->log(dev->emu, 0, &used) != NULL)
+		features |= VIRTIO_BIT(VRING_F_LOG_ALL);
+	return features;
+}
+
 /* @return NULL without memory or descriptors */
 static struct qpair *
 pair_create(struct device *dev, uint16_t index)
@@ -57,18 +82,20 @@ pair_create(struct device *dev, uint16_t index)
 
 	if (qp == NULL)
 		return NULL;
-	qp->burst = vring_burst_select(virtio_dev_features(dev->vdev));
-	qp->sf = dev->sf;
-	qp->sf_ops = dev->sf->ops;
+	qp->burst = vring_burst_select(ring_features(dev));
+	qp->features = virtio_dev_features(dev->vdev);
+	qpair_set_sf(qp, dev->sf);
 	qp->pool = dev->ctl->pool;
 	qp->vdev = dev->vdev;
 	qp->handle = dev->handle;
 	qp->index = index;
 	qp->sf_fd = -1;
 	atomic_init(&qp->rx_on, index < dev->state->pairs);
+	atomic_init(&qp->rx_offloads, device_sf_offloads(dev));
 	for (int side = 0; side < QPAIR_SIDES; side++)
 		qp->kick_fd[side] = device_kick_get(dev, qpair_queue(qp, side));
-	if (qp->kick_fd[QPAIR_RX] < 0 || qp->kick_fd[QPAIR_TX] < 0) {
+	if (dev->emu->ops->kick_fd == NULL &&
+		(qp->kick_fd[QPAIR_RX] < 0 || qp->kick_fd[QPAIR_TX] < 0)) {
 		pair_destroy(dev, qp);
 		return NULL;
 	}
@@ -82,13 +109,15 @@ device_ring_conf(const struct device *dev, uint16_t queue, struct vring_conf *co
 
 	*conf = (struct vring_conf){
 		.size = qs->size,
-		.features = virtio_dev_features(dev->vdev),
+		.features = ring_features(dev),
 		.desc = qs->desc,
 		.driver = qs->driver,
 		.device = qs->device,
 		.hm = dev->hm,
 		.record = &dev->records[queue],
 	};
+	if (dev->emu->ops->log != NULL)
+		conf->log = dev->emu->ops->log(dev->emu, queue, &conf->used_log_addr);
 }
 
 static int
@@ -100,6 +129,7 @@ ring_start(struct device *dev, struct qpair *qp, enum qpair_side side)
 	if (qp->run[side])
 		return 0;
 	device_ring_conf(dev, qpair_queue(qp, side), &conf);
+	device_base_check(dev, qpair_queue(qp, side));
 	ret = vring_start(&qp->ring[side], &conf);
 	qp->run[side] = ret == 0;
 	return ret;
@@ -158,6 +188,51 @@ device_ring_reset(struct device *dev, uint16_t queue)
 		qp->run[queue % 2] = false;
 	}
 	memset(&dev->records[queue], 0, sizeof(dev->records[queue]));
+}
+
+/*
+ * A predecessor's ring may never have been started here, and yet have entries on their way out (a
+ * packed ring's record): starting it sends them.
+ */
+static void
+ring_settle(struct device *dev, uint16_t queue)
+{
+	struct vring_conf conf;
+	struct vring vr = {0};
+
+	if (!dev->records[queue].running)
+		return;
+	device_ring_conf(dev, queue, &conf);
+	if (vring_start(&vr, &conf) == 0)
+		vring_stop(&vr);
+}
+
+void
+device_ring_stop(struct device *dev, uint16_t queue)
+{
+	struct qpair *qp = queue / 2 < dev->conf.max_pairs ? dev->pair[queue / 2] : NULL;
+
+	if (qp == NULL || !qp->run[queue % 2]) {
+		ring_settle(dev, queue);
+		return;
+	}
+	vring_stop(&qp->ring[queue % 2]);
+	qp->run[queue % 2] = false;
+	if (!qp->run[0] && !qp->run[1]) {
+		pair_destroy(dev, qp);
+		dev->pair[queue / 2] = NULL;
+	}
+}
+
+void
+device_ring_kick_renew(struct device *dev, uint16_t queue)
+{
+	struct qpair *qp = queue / 2 < dev->conf.max_pairs ? dev->pair[queue / 2] : NULL;
+
+	if (qp == NULL)
+		return;
+	device_kick_put(dev, queue, qp->kick_fd[queue % 2]);
+	qp->kick_fd[queue % 2] = device_kick_get(dev, queue);
 }
 
 void

@@ -40,6 +40,12 @@ void device_rings_stop(struct device *dev);
 /** Stop one ring and forget its positions (RING_RESET). */
 void device_ring_reset(struct device *dev, uint16_t queue);
 
+/** Stop one ring, its positions stay. */
+void device_ring_stop(struct device *dev, uint16_t queue);
+
+/** Another eventfd stands for the driver's kicks (emu_ops.kick_fd()). */
+void device_ring_kick_renew(struct device *dev, uint16_t queue);
+
 /** Stop the rings that live in a range of memory; device_rings_start() starts them again once there
  * is memory. */
 void device_rings_stop_in(struct device *dev, uint64_t iova, uint64_t len);

@@ -19,6 +19,7 @@
 #include "device_rings.h"
 #include "device_run.h"
 #include "device_sf.h"
+#include "device_transport.h"
 #include "log.h"
 #include "mem.h"
 
@@ -74,6 +75,7 @@ device_resume(struct device *dev)
 
 	if (dev->pairs_are != PAIRS_HERE || !may_run(dev))
 		return;
+	device_announce(dev);
 	ret = device_rings_start(dev);
 	dev->waits_for_memory = ret == -EFAULT;
 	if (ret == -ERANGE) {

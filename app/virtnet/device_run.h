@@ -42,6 +42,9 @@ void device_resume(struct device *dev);
  * is given its queues (again), then they run. */
 void device_start_again(struct device *dev);
 
+/** The transport has another number of pairs in use (emu_ops.pairs()): so does the SF. */
+void device_pairs_changed(struct device *dev);
+
 /** The message that waits for the device is done. */
 void device_answer_host(struct device *dev, int err);
 

@@ -25,6 +25,7 @@
 #define DEVICE_NAME_LEN 32
 #define DEVICE_BDF_LEN	16
 #define DEVICE_REP_LEN	16
+#define DEVICE_TRANSPORT_LEN 24
 
 /** Where a device is in its life; the numbers stand in state blocks. */
 enum device_phase {
@@ -65,7 +66,9 @@ struct device_ident {
 	uint8_t slot;
 	uint8_t intx_only;
 	uint8_t mac[6];
-	uint8_t reserved[46];
+	/** Name of the emu driver; "": the one there was when this was not written. */
+	char transport[DEVICE_TRANSPORT_LEN];
+	uint8_t reserved[22];
 	uint64_t checksum;
 };
 
@@ -75,7 +78,7 @@ struct device_sf_state {
 	uint16_t max_pairs;  /**< it can have */
 	int32_t rep_ifindex; /**< of the representor */
 	char rep[DEVICE_REP_LEN];
-	uint8_t rx_csum;
+	uint8_t reserved0;
 	uint8_t link;
 	/**
 	 * A change is with the helper: the SF has `pairs`, `wanted` or something between. Set
@@ -88,9 +91,9 @@ struct device_sf_state {
 };
 
 #ifndef VIRTNET_TEST_LAYOUT
-#define DEVICE_STATE_VERSION 2
+#define DEVICE_STATE_VERSION 3
 #else
-#define DEVICE_STATE_VERSION 3 /* for tests of updates between versions: everything has moved */
+#define DEVICE_STATE_VERSION 4 /* for tests of updates between versions: everything has moved */
 #endif
 #define DEVICE_STATE_MOVED 64u /**< bytes, in the layout for tests */
 
@@ -110,7 +113,12 @@ struct device_state {
 	uint32_t adoptions;  /**< how often it has changed its process */
 	uint32_t clients;    /**< disconnects */
 	struct device_sf_state sf;
-	uint8_t reserved[128];
+	/**
+	 * VIRTIO_NET_GUEST_OFFLOADS that the driver takes at present, and that the SF was told with
+	 * its last change. All that were negotiated, until VIRTIO_NET_CTRL_GUEST_OFFLOADS.
+	 */
+	uint64_t guest_offloads;
+	uint8_t reserved[120];
 };
 
 #define DEVICE_IDENT_VERSION 1

@@ -12,6 +12,7 @@
 #include "device_rings.h"
 #include "device_run.h"
 #include "device_sf.h"
+#include "device_transport.h"
 #include "log.h"
 #include "state/fault_point.h"
 
@@ -31,6 +32,8 @@ started(struct device *dev, int err, uint32_t token)
 		virtio_dev_needs_reset(dev->vdev);
 		return;
 	}
+	if (dev->started)
+		return;
 	dev->started = true;
 	dev->state->started = 1;
 	FAULT_POINT("device.start.done");
@@ -52,7 +55,7 @@ op_driver_ok(void *ctx)
 	int ret;
 
 	dev->run++;
-	dev->state->pairs = 1;
+	dev->state->pairs = device_transport_pairs(dev);
 	ret = hostmem_lost(dev->hm) ? -EFAULT : 0;
 	if (ret == 0 && dev->dma_on)
 		ret = device_rings_start(dev);
@@ -63,7 +66,7 @@ op_driver_ok(void *ctx)
 		device_rings_stop(dev);
 		return ret;
 	}
-	device_sf_set_pairs(dev, 1, started, 0);
+	device_sf_set_pairs(dev, dev->state->pairs, started, 0);
 	return 0;
 }
 
@@ -80,13 +83,27 @@ started_again(struct device *dev, int err, uint32_t token)
 }
 
 void
+device_pairs_changed(struct device *dev)
+{
+	const uint16_t pairs = device_transport_pairs(dev);
+
+	if ((virtio_dev_status(dev->vdev) & VIRTIO_CONFIG_S_DRIVER_OK) == 0 || dev->held ||
+		pairs == dev->state->sf.wanted)
+		return;
+	/* It takes the place of the start, if that is still under way. */
+	device_sf_set_pairs(dev, pairs, started, 0);
+}
+
+void
 device_start_again(struct device *dev)
 {
 	const bool was = dev->state->started;
+	const bool told = dev->emu->ops->pairs != NULL;
 
 	dev->run++;
 	dev->started = false;
-	device_sf_set_pairs(dev, was ? dev->state->pairs : 1, was ? started_again : started, 0);
+	device_sf_set_pairs(dev, was && !told ? dev->state->pairs : device_transport_pairs(dev),
+		was ? started_again : started, 0);
 }
 
 static void
@@ -119,6 +136,18 @@ static int
 op_queue_reset(void *ctx, uint16_t queue)
 {
 	return device_quiesce(ctx, step_queue_reset, (void *)(uintptr_t)queue, true);
+}
+
+static void
+step_queue_stop(struct device *dev, void *arg)
+{
+	device_ring_stop(dev, (uint16_t)(uintptr_t)arg);
+}
+
+static int
+op_queue_stop(void *ctx, uint16_t queue)
+{
+	return device_quiesce(ctx, step_queue_stop, (void *)(uintptr_t)queue, true);
 }
 
 static void
@@ -165,6 +194,7 @@ const struct virtio_dev_ops device_virtio_ops = {
 	.reset = op_reset,
 	.queue_enable = op_queue_enable,
 	.queue_reset = op_queue_reset,
+	.queue_stop = op_queue_stop,
 	.notify = op_notify,
 	.irq_msix = op_irq_msix,
 	.irq_intx = op_irq_intx,

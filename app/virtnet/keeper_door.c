@@ -243,6 +243,12 @@ door_gone_done(struct emu_door *door)
 }
 
 static void
+door_disconnect(struct emu_door *door)
+{
+	say(to_door(door), HA_DISCONNECT);
+}
+
+static void
 door_set_notify(struct emu_door *door, const struct emu_notify *notify)
 {
 	struct keeper_door *d = to_door(door);
@@ -279,6 +285,7 @@ static const struct emu_door_ops keeper_door_ops = {
 	.close = door_close,
 	.reply = door_reply,
 	.gone_done = door_gone_done,
+	.disconnect = door_disconnect,
 	.set_notify = door_set_notify,
 	.set_kick = door_set_kick,
 	.connected = door_connected,

@@ -86,7 +86,7 @@ static json_t *
 bits_json(const char *(*name)(unsigned int bit), unsigned int n)
 {
 	json_t *o = json_object();
-	char key[8];
+	char key[16];
 
 	for (unsigned int i = 0; i < n; i++)
 		if (name(i) != NULL) {

@@ -14,6 +14,10 @@
 /* Descriptors in one request to a worker; a burst. */
 #define TUNNEL_DESCRIPTORS VRING_BURST
 
+/* Bits of supported_virt_queue_types, named in schema.c. */
+#define QUEUE_TYPE_SPLIT  0x1u
+#define QUEUE_TYPE_PACKED 0x2u
+
 static void
 add_int(json_t *o, const char *key, int64_t value)
 {
@@ -57,8 +61,9 @@ show_controller(const struct controller *c)
 	add_str(o, "max_virt_net_devices", "%" PRIu64, c->cfg.num_switch_ports);
 	add_str(o, "max_virt_queues", "%u", VIRTIO_MAX_QUEUES);
 	add_str(o, "max_tunnel_descriptors", "%u", TUNNEL_DESCRIPTORS);
-	add_str(o, "supported_features", "0x%" PRIx64, virtio_net_supported_features());
-	add_str(o, "supported_virt_queue_types", "0x1");
+	add_str(o, "supported_features", "0x%" PRIx64, config_features(&c->cfg));
+	add_str(o, "supported_virt_queue_types", "0x%x",
+		c->cfg.packed_vq ? QUEUE_TYPE_SPLIT | QUEUE_TYPE_PACKED : QUEUE_TYPE_SPLIT);
 	add_str(o, "supported_event_modes", "0x5");
 	return o;
 }
@@ -144,8 +149,17 @@ add_sf(json_t *o, const struct device *dev)
 	add_str(o, "dim", "disabled");
 }
 
+/* What the contract's own keys, whose list is closed, do not tell. */
+static void
+add_debug(json_t *o, const struct device *dev)
+{
+	add_str(o, "transport", "%s", dev->emu_ops->name);
+	if (dev->started)
+		add_str(o, "guest_offloads", "0x%" PRIx64, dev->state->guest_offloads);
+}
+
 json_t *
-show_device(const struct device *dev, bool query)
+show_device(const struct device *dev, bool query, bool debug)
 {
 	const struct virtio_state *vs = virtio_dev_state(dev->vdev);
 	json_t *o = json_object();
@@ -164,7 +178,18 @@ show_device(const struct device *dev, bool query)
 		add_pool(o, dev);
 	add_settings(o, dev, vs);
 	add_sf(o, dev);
+	if (debug)
+		add_debug(o, dev);
 	return o;
+}
+
+/* The packet path's variant for a queue's pair. */
+static const char *
+burst_name(const struct device *dev, uint16_t queue)
+{
+	const struct qpair *qp = dev->pair[queue / 2];
+
+	return qp != NULL && qp->run[queue % 2] ? qp->burst->name : "";
 }
 
 json_t *
@@ -197,7 +222,9 @@ show_queue(const struct device *dev, uint16_t queue, bool debug)
 	add_str(o, "rq_cq_max_count", "0");
 	add_str(o, "rq_cq_period", "0");
 	add_str(o, "rq_cq_period_mode", "1");
-	if (debug && queue < dev->conf.max_pairs * 2)
+	if (debug && queue < dev->conf.max_pairs * 2) {
 		add_int(o, "jumbo_mtu", dev->conf.mtu > RTE_ETHER_MTU);
+		add_str(o, "burst_function", "%s", burst_name(dev, queue));
+	}
 	return o;
 }

@@ -21,8 +21,11 @@ void show_mac(const uint8_t *mac, char buf[SHOW_MAC_LEN]);
 
 /** The controller's own object of list. */
 json_t *show_controller(const struct controller *c);
-/** @param query  with query's keys, without the pool's */
-json_t *show_device(const struct device *dev, bool query);
+/**
+ * @param query  with query's keys, without the pool's
+ * @param debug  with the debug keys
+ */
+json_t *show_device(const struct device *dev, bool query, bool debug);
 /** @param debug  with the debug keys */
 json_t *show_queue(const struct device *dev, uint16_t queue, bool debug);
 

@@ -13,6 +13,11 @@
  * else. It shows a struct virtio_dev (lib/virtio) to whoever connects to a socket, and asks its
  * owner through struct emu_upcalls for what concerns memory and workers. Control lcore only, but
  * for the two interrupt functions.
+ *
+ * Two kinds of transports: those whose driver is a PCI function that the controller emulates
+ * (emu_ops.pci), and those whose hypervisor has the function's registers, and hands out rings,
+ * eventfds and memory by messages. What only the latter need is NULL in the former's struct
+ * emu_ops.
  */
 
 #include <stdbool.h>
@@ -27,6 +32,7 @@
 struct event_base;
 struct emu_ops;
 struct emu_door;
+struct vring_log;
 
 /** Doorbells of a function: a range of one of its regions. */
 struct emu_notify {
@@ -54,8 +60,13 @@ struct emu_door_ops {
 	void (*reply)(struct emu_door *door);
 	/** emu_ops.disconnected() has been dealt with: let the next client in. */
 	void (*gone_done)(struct emu_door *door);
+	/** End the connection, if there is one: emu_ops.disconnected() follows, later. */
+	void (*disconnect)(struct emu_door *door);
 	void (*set_notify)(struct emu_door *door, const struct emu_notify *notify);
-	/** Eventfd that a queue's doorbell signals, -1: none. Stays the caller's. */
+	/**
+	 * Eventfd that a queue's doorbell signals, -1: none. Stays the caller's. (Of a client that
+	 * has brought it: to be kept for a successor.)
+	 */
 	void (*set_kick)(struct emu_door *door, uint16_t queue, int fd);
 	bool (*connected)(const struct emu_door *door);
 };
@@ -66,7 +77,7 @@ struct emu_door {
 };
 
 struct emu_door_params {
-	const char *socket; /**< path to listen on */
+	const char *socket; /**< path to listen on, or to connect to */
 	mode_t mode;	    /**< of the socket */
 	struct event_base *base;
 	struct mailbox *mailbox;
@@ -80,7 +91,11 @@ struct emu_door_params {
 enum emu_keep {
 	EMU_KEEP_MSIX, /**< index: vector */
 	EMU_KEEP_INTX, /**< index 0 */
+	EMU_KEEP_KICK, /**< index: virtqueue; the client's own, kept by emu_door_ops.set_kick() */
+	EMU_KEEP_TRANSPORT, /**< index: the driver's own, below EMU_KEEP_TRANSPORT_MAX */
 };
+
+#define EMU_KEEP_TRANSPORT_MAX 512u
 
 /** Head of every driver's own structure. */
 struct emu {
@@ -93,6 +108,16 @@ struct emu_upcalls {
 	int (*mem_map)(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot);
 	/** The client unmaps memory. @return 0; -errno; -EINPROGRESS: emu_ops.op_done() follows */
 	int (*mem_unmap)(void *ctx, uint64_t iova, uint64_t len, bool all);
+	/**
+	 * The two as edits, without effect before mem_commit(), which takes them all at once: rings
+	 * see the former memory or the new one. Adding what the request that stands has added
+	 * already is success, and so is removing what is not there.
+	 */
+	int (*mem_add)(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot);
+	int (*mem_remove)(void *ctx, uint64_t iova, uint64_t len);
+	/** @return 0: nobody uses what was removed; -errno; -EINPROGRESS: emu_ops.op_done() follows
+	 */
+	int (*mem_commit)(void *ctx);
 	/** The function may (not) do DMA from now on. @return 0; -EINPROGRESS: emu_ops.op_done()
 	 * follows */
 	int (*dma_enable)(void *ctx, bool on);
@@ -100,6 +125,19 @@ struct emu_upcalls {
 	/** Client gone: reset, forget its memory. @return 0; -EINPROGRESS: emu_ops.op_done()
 	 * follows */
 	int (*disconnected)(void *ctx);
+	/** Position of a queue that does not run, as vring_base() has it. */
+	uint32_t (*queue_base)(void *ctx, uint16_t queue);
+	/** The next start of the queue is from there. */
+	void (*queue_set_base)(void *ctx, uint16_t queue, uint32_t base);
+	/** emu_ops.pairs() says something else now. */
+	void (*pairs_changed)(void *ctx);
+	/** emu_ops.kick_fd() of the queue does. */
+	void (*kick_changed)(void *ctx, uint16_t queue);
+	/** emu_ops.log() does. @return 0: all queues follow it, and no former one; -EINPROGRESS:
+	 * emu_ops.op_done() follows */
+	int (*log_changed)(void *ctx);
+	/** Tell the network where this address is. @return 0; -errno; -EINPROGRESS: as above */
+	int (*announce)(void *ctx, const uint8_t mac[6]);
 	/** Close a descriptor once no worker can be writing to it. */
 	void (*retire_fd)(void *ctx, int fd);
 	/**
@@ -112,9 +150,10 @@ struct emu_upcalls {
 
 struct emu_params {
 	struct emu_door *door; /**< the owner's; not open yet, or (fresh == false) perhaps open */
-	struct pci_fn_state *pci;
+	struct pci_fn_state *pci; /**< of a driver with emu_ops.pci */
+	void *transport; /**< EMU_TRANSPORT_STATE bytes for what a driver without it must know */
 	struct mailbox *mailbox;
-	bool fresh; /**< false: take up pci and mailbox as they are */
+	bool fresh; /**< false: take up pci or transport, and mailbox, as they are */
 	struct virtio_dev *vdev;
 	uint16_t msix_vectors; /**< 0: INTx only */
 	uint64_t serial;
@@ -124,6 +163,8 @@ struct emu_params {
 
 struct emu_ops {
 	const char *name;
+	/** The function is emulated here: it has a configuration space, in struct pci_fn_state. */
+	bool pci;
 	/**
 	 * A door in this process, for a function that emu_create() makes next.
 	 *
@@ -166,8 +207,24 @@ struct emu_ops {
 	/** Finish the upcall or virtio operation that answered -EINPROGRESS. */
 	void (*op_done)(struct emu *emu, int err);
 	/** Descriptor to be written when the driver kicks a queue, -1 for none. Stays the caller's.
-	 */
+	 * Not used if there is a kick_fd(). */
 	void (*set_kick)(struct emu *emu, uint16_t queue, int fd);
+	/**
+	 * Of a client that brings them: the eventfd that says that the driver has kicked the queue,
+	 * -1: there is none, the queue must be polled. Stays the driver's. NULL: the owner makes
+	 * them.
+	 */
+	int (*kick_fd)(const struct emu *emu, uint16_t queue);
+	/** Queue pairs that are in use, > 0. NULL: the control virtqueue says so, beginning with
+	 * one. */
+	uint16_t (*pairs)(const struct emu *emu);
+	/**
+	 * The dirty log that a queue is to write, NULL: none; stays valid until
+	 * emu_upcalls.log_changed() is done. NULL: there never is one.
+	 *
+	 * @param used  guest address under which the device area is to be logged
+	 */
+	const struct vring_log *(*log)(const struct emu *emu, uint16_t queue, uint64_t *used);
 	bool (*is_connected)(const struct emu *emu);
 	/** The function may do DMA (bus mastering), for an adopted one: no upcall tells. */
 	bool (*dma_enabled)(const struct emu *emu);
@@ -176,6 +233,10 @@ struct emu_ops {
 	void (*irq_msix)(struct emu *emu, uint16_t vector);
 	void (*irq_intx)(struct emu *emu, bool level);
 };
+
+/** Room for a transport's own state, in a section of the state block. */
+#define EMU_TRANSPORT_VERSION 1
+#define EMU_TRANSPORT_STATE   (48u * 1024u)
 
 void emu_driver_register(struct driver *driver);
 /** NULL if there is no driver of that name. */

@@ -76,7 +76,7 @@ static const char *const status_names[8] = {
 	[7] = "FAILED",
 };
 
-/* Virtio 1.2, 5.1.3.1. One of `any` must be there. */
+/* Virtio 1.2, 5.1.3.1, complete. One of `any` must be there. */
 static const struct {
 	uint8_t feature;
 	uint64_t any;
@@ -121,18 +121,28 @@ virtio_status_name(unsigned int bit)
 	return bit < ARRAY_SIZE(status_names) ? status_names[bit] : NULL;
 }
 
+/* How large a packet the device may hand to the driver. */
+#define GUEST_GSO                                                                                  \
+	(VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6) |               \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO4) |         \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO6))
+
 uint64_t
 virtio_net_supported_features(void)
 {
 	return VIRTIO_BIT(VIRTIO_NET_F_CSUM) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) |
-	       VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_MAC) |
-	       VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) |
-	       VIRTIO_BIT(VIRTIO_NET_F_STATUS) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
-	       VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |
-	       VIRTIO_BIT(VIRTIO_NET_F_MQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
-	       VIRTIO_BIT(RING_F_INDIRECT_DESC) | VIRTIO_BIT(RING_F_EVENT_IDX) |
-	       VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |
-	       VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_F_RING_RESET) |
+	       VIRTIO_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | VIRTIO_BIT(VIRTIO_NET_F_MTU) |
+	       VIRTIO_BIT(VIRTIO_NET_F_MAC) | GUEST_GSO | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) |
+	       VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) | VIRTIO_BIT(VIRTIO_NET_F_HOST_ECN) |
+	       VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) |
+	       VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX) |
+	       VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTIO_BIT(VIRTIO_NET_F_MQ) |
+	       VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | VIRTIO_BIT(RING_F_INDIRECT_DESC) |
+	       VIRTIO_BIT(RING_F_EVENT_IDX) | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
+	       VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTIO_BIT(VIRTIO_F_RING_PACKED) |
+	       VIRTIO_BIT(VIRTIO_F_IN_ORDER) | VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) |
+	       VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) | VIRTIO_BIT(VIRTIO_F_RING_RESET) |
+	       VIRTIO_BIT(VIRTIO_NET_F_HOST_USO) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_HDRLEN) |
 	       VIRTIO_BIT(VIRTIO_NET_F_SPEED_DUPLEX);
 }
 
@@ -143,10 +153,16 @@ virtio_net_required_features(void)
 	       VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS);
 }
 
+/* Why each of them is for those who ask: features.h. */
 uint64_t
-virtio_net_default_features(void)
+virtio_net_default_features(uint64_t allowed)
 {
-	return virtio_net_supported_features();
+	uint64_t set = virtio_net_supported_features() & allowed;
+
+	set &= ~(VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_HDRLEN));
+	if (!virtio_has(set, VIRTIO_NET_F_MRG_RXBUF))
+		set &= ~GUEST_GSO;
+	return set;
 }
 
 int

@@ -33,6 +33,7 @@ enum dev_op {
 	DEV_OP_DRIVER_OK,
 	DEV_OP_QUEUE_ENABLE,
 	DEV_OP_QUEUE_RESET,
+	DEV_OP_QUEUE_STOP,
 };
 
 struct virtio_dev {
@@ -265,6 +266,9 @@ op_finish(struct virtio_dev *dev, enum dev_op op, uint16_t queue)
 	case DEV_OP_QUEUE_RESET:
 		queue_defaults(&s->queue[queue]);
 		break;
+	case DEV_OP_QUEUE_STOP:
+		s->queue[queue].enable = 0;
+		break;
 	}
 }
 
@@ -344,14 +348,26 @@ virtio_dev_reset(struct virtio_dev *dev)
 }
 
 static bool
-features_acceptable(const struct virtio_dev *dev)
+features_acceptable(const struct virtio_dev *dev, uint64_t features)
 {
-	const struct virtio_state *s = dev->state;
+	return (features & ~dev->state->device_features) == 0 &&
+	       virtio_net_check_features(features, NULL, NULL) == 0 &&
+	       dev->ops->features_ok(dev->ctx, features) == 0;
+}
 
-	return (s->driver_features & ~s->device_features) == 0 &&
-	       virtio_has(s->driver_features, VIRTIO_F_VERSION_1) &&
-	       virtio_net_check_features(s->driver_features, NULL, NULL) == 0 &&
-	       dev->ops->features_ok(dev->ctx, s->driver_features) == 0;
+int
+virtio_dev_negotiate(struct virtio_dev *dev, uint64_t features)
+{
+	struct virtio_state *s = dev->state;
+
+	if ((s->status & VIRTIO_CONFIG_S_FEATURES_OK) != 0)
+		return s->driver_features == features ? 0 : -EBUSY;
+	if (!features_acceptable(dev, features))
+		return -EINVAL;
+	s->driver_features = features;
+	s->status |= VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+		     VIRTIO_CONFIG_S_FEATURES_OK;
+	return 0;
 }
 
 static int
@@ -389,7 +405,9 @@ status_bit_set(struct virtio_dev *dev, uint8_t bit)
 {
 	if (bit == VIRTIO_CONFIG_S_DRIVER_OK)
 		return driver_ok(dev);
-	if (bit == VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(dev))
+	if (bit == VIRTIO_CONFIG_S_FEATURES_OK &&
+		(!virtio_has(dev->state->driver_features, VIRTIO_F_VERSION_1) ||
+			!features_acceptable(dev, dev->state->driver_features)))
 		return 0;
 	dev->state->status |= bit;
 	return 0;
@@ -482,6 +500,23 @@ virtio_dev_queue_reset(struct virtio_dev *dev, uint16_t queue)
 	if (rc != 0 && rc != -EINPROGRESS)
 		q->reset = 0;
 	return op_result(dev, DEV_OP_QUEUE_RESET, queue, rc);
+}
+
+int
+virtio_dev_queue_stop(struct virtio_dev *dev, uint16_t queue)
+{
+	const struct virtio_state *s = dev->state;
+	int rc = 0;
+
+	if (dev->op != DEV_OP_NONE)
+		return -EBUSY;
+	if (queue >= s->num_queues)
+		return -EINVAL;
+	if (s->queue[queue].enable == 0)
+		return 0;
+	if ((s->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0)
+		rc = dev->ops->queue_stop(dev->ctx, queue);
+	return op_result(dev, DEV_OP_QUEUE_STOP, queue, rc);
 }
 
 void

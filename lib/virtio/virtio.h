@@ -117,6 +117,8 @@ struct virtio_dev_ops {
 	int (*queue_enable)(void *ctx, uint16_t queue);
 	/** queue_reset was written (RING_RESET): stop the queue, wait for its worker. */
 	int (*queue_reset)(void *ctx, uint16_t queue);
+	/** The same, but it may go on where it stopped. For transports that stop queues. */
+	int (*queue_stop)(void *ctx, uint16_t queue);
 	/** A doorbell that came through registers rather than as an eventfd. Immediate. */
 	void (*notify)(void *ctx, uint16_t queue);
 	/** Driver changed a writable configuration field (legacy MAC). Immediate. May be NULL. */
@@ -183,6 +185,19 @@ void virtio_dev_set_driver_features(struct virtio_dev *dev, uint64_t features);
  */
 int virtio_dev_queue_enable(struct virtio_dev *dev, uint16_t queue);
 int virtio_dev_queue_reset(struct virtio_dev *dev, uint16_t queue);
+/**
+ * Stop a queue that is to go on later: its registers stay, but for `enable`. For transports that
+ * are told of rings by messages; so is virtio_dev_queue_enable() then. @return as above; 0 for a
+ * queue that is not enabled
+ */
+int virtio_dev_queue_stop(struct virtio_dev *dev, uint16_t queue);
+/**
+ * Take the driver's features from a transport that has no FEATURES_OK to wait for: the status is as
+ * if the driver had set all bits up to that one. A driver without VIRTIO_F_VERSION_1 is taken, too:
+ * who has the registers sees to what is different for it.
+ * @return 0; -EINVAL if they are not acceptable; -EBUSY if others have been accepted
+ */
+int virtio_dev_negotiate(struct virtio_dev *dev, uint64_t features);
 /**
  * Whole-device reset from outside the driver (FLR, bus reset, client gone): same path as status 0.
  * It supersedes an operation that is under way: virtio_dev_op_done() is then due once, for the

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "virtio/features.h"
 #include "virtio/virtio_net_ctrl.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -20,6 +21,7 @@ struct ctrl_data {
 	size_t len;
 	uint8_t command;
 	uint16_t max_pairs;
+	uint64_t features;
 };
 
 static int
@@ -106,6 +108,25 @@ parse_announce(const struct ctrl_data *d, struct virtio_net_ctrl_cmd *cmd)
 	return 0;
 }
 
+static int
+parse_guest_offloads(const struct ctrl_data *d, struct virtio_net_ctrl_cmd *cmd)
+{
+	uint64_t offloads;
+	unsigned int alone;
+
+	if (d->len != sizeof(offloads))
+		return -EINVAL;
+	memcpy(&offloads, d->p, sizeof(offloads));
+	offloads = le64toh(offloads);
+	if ((offloads & ~(d->features & VIRTIO_NET_GUEST_OFFLOADS)) != 0)
+		return -EINVAL;
+	while (virtio_net_check_features(offloads, &alone, NULL) < 0)
+		offloads &= ~VIRTIO_BIT(alone);
+	cmd->kind = VIRTIO_NET_CTRL_KIND_GUEST_OFFLOADS;
+	cmd->offloads = offloads;
+	return 0;
+}
+
 static const struct {
 	uint8_t class, command;
 	uint8_t feature; /* that brings the command */
@@ -119,6 +140,8 @@ static const struct {
 	{VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, VIRTIO_NET_F_GUEST_ANNOUNCE,
 		parse_announce},
 	{VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_F_MQ, parse_mq},
+	{VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
+		VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, parse_guest_offloads},
 };
 
 int
@@ -131,7 +154,13 @@ virtio_net_ctrl_parse(const void *buf, size_t len, uint64_t features, uint16_t m
 	if (len < sizeof(struct virtio_net_ctrl_hdr) || len > VIRTIO_NET_CTRL_MAX ||
 		!virtio_has(features, VIRTIO_NET_F_CTRL_VQ))
 		return -EINVAL;
-	d = (struct ctrl_data){.p = b + 2, .len = len - 2, .command = b[1], .max_pairs = max_pairs};
+	d = (struct ctrl_data){
+		.p = b + 2,
+		.len = len - 2,
+		.command = b[1],
+		.max_pairs = max_pairs,
+		.features = features,
+	};
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i].class == b[0] && commands[i].command == b[1])
 			return virtio_has(features, commands[i].feature)

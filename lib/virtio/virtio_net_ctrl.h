@@ -24,12 +24,20 @@
 /** Longest command taken: header, and both MAC tables with their counts, rounded up. */
 #define VIRTIO_NET_CTRL_MAX 12304u
 
+/** Features that VIRTIO_NET_CTRL_GUEST_OFFLOADS can switch (5.1.6.5.8). */
+#define VIRTIO_NET_GUEST_OFFLOADS                                                                  \
+	(VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) |               \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN) |         \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_UFO) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO4) |         \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO6))
+
 enum virtio_net_ctrl_kind {
 	VIRTIO_NET_CTRL_KIND_RX_MODE,  /**< one receive mode bit switched */
 	VIRTIO_NET_CTRL_KIND_MAC_SET,  /**< default MAC address */
 	VIRTIO_NET_CTRL_KIND_MQ,       /**< number of queue pairs */
 	VIRTIO_NET_CTRL_KIND_ANNOUNCE, /**< driver has announced itself */
 	VIRTIO_NET_CTRL_KIND_MAC_TABLE,
+	VIRTIO_NET_CTRL_KIND_GUEST_OFFLOADS, /**< what the driver takes from now on */
 };
 
 struct virtio_net_ctrl_cmd {
@@ -41,6 +49,11 @@ struct virtio_net_ctrl_cmd {
 		} rx;
 		uint8_t mac[6];
 		uint16_t pairs;
+		/**
+		 * VIRTIO_NET_GUEST_OFFLOADS. A driver may switch off what others build on - large
+		 * segments come with unfinished checksums: those are then off, too.
+		 */
+		uint64_t offloads;
 		struct {
 			uint32_t n_unicast, n_multicast;
 			const uint8_t *unicast, *multicast; /**< into buf, 6 bytes each */

@@ -68,7 +68,7 @@ def folder_of(logs, name):
 
 
 class SharedLabs:
-    """Labs that tests share for as long as they are well; by ring and transport."""
+    """A lab that tests share for as long as it is well, and until one asks for another ring or transport."""
 
     def __init__(self, make, logs):
         self.make = make
@@ -79,6 +79,7 @@ class SharedLabs:
     def use(self, name, **options):
         key = tuple(sorted(options.items()))
         if key not in self.labs:
+            self.close()
             self.labs[key] = self.make(name, **options)
         lab = self.labs[key]
         lab.name = name

@@ -30,14 +30,23 @@ CRASH_SECONDS = 2.1
 MANY = 31
 MAC = "0C:C4:7A:FE:{:02X}:{:02X}"
 
-# Rings and transports: a later one is one more entry.
+# Rings and transports: a later one is one more entry. A ring is what virtnet-fault is to negotiate.
 RINGS = {
     "split": (),
     "split-event-idx-indirect": ("--event-idx", "--indirect"),
+    "split-mergeable-in-order": ("--mergeable", "--in-order"),
+    "packed": ("--packed", "--queue-size", "250"),
+    "packed-event-idx-indirect": ("--packed", "--event-idx", "--indirect"),
+    "packed-mergeable-in-order": ("--packed", "--mergeable", "--in-order", "--event-idx"),
 }
+# What virtnet.conf must allow for it.
+ALLOWED_BY = {"--packed": "packed_vq", "--mergeable": "mrg_rxbuf"}
 TRANSPORTS = {
     "vfio-user": {"emu": "vfio_user"},
+    "vhost-user": {"emu": "vhost_user"},
 }
+# What virtnet-fault must know of it: a vhost-user device has no registers to ask.
+TRANSPORT_OPTIONS = {"vhost-user": ("--vhost-user", "--requests", "0")}
 
 
 def memory_of(pid):
@@ -85,7 +94,7 @@ class FaultLab:
         self.name = name
         self.pairs = pairs
         self.labels = {"ring": ring, "transport": transport}
-        self.traffic = [*RINGS[ring], *map(str, traffic)]
+        self.traffic = [*RINGS[ring], *TRANSPORT_OPTIONS.get(transport, ()), *map(str, traffic)]
         self.folder = Path(tempfile.mkdtemp(prefix="virtnet-fault-", dir="/tmp"))
         self.generator = None
         self.generators = []
@@ -98,6 +107,7 @@ class FaultLab:
         self.group = Group(self.controller)
         made = self.controller.default_config(())
         made["platform"].update(platform)
+        made.update({key: 1 for option, key in ALLOWED_BY.items() if option in RINGS[ring]})
         self.controller.config_path.write_text(json.dumps(made))
         self.sockets = sockets
         try:

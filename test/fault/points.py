@@ -31,6 +31,7 @@ class Way:
     deaths: int = 1  # processes with devices that die
     passage: int = 1  # the how manieth
     allow_ms: int = 3000
+    ring: str = "split-event-idx-indirect"  # of fault_lab.RINGS
 
 
 # Network devices come and go: the kernel does that under one lock, for seconds on a busy machine.
@@ -40,6 +41,11 @@ WAYS = (
     Way("vring.tx.", passage=37),
     Way("vring.rx.", passage=37),
     Way("vring.chain.", passage=3),
+    Way("vring.tx.", passage=37, ring="packed-event-idx-indirect"),
+    Way("vring.rx.", passage=37, ring="packed-mergeable-in-order"),
+    Way("vring.chain.", passage=3, ring="packed-event-idx-indirect"),
+    Way("vring.packed.", passage=37, ring="packed"),
+    Way("vring.packed.", passage=38, ring="packed-mergeable-in-order"),
     Way("emu.request.", passage=11),
     Way("emu.reply.", passage=11),
     Way("emu.config.", passage=2),

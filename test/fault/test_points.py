@@ -18,6 +18,8 @@ OTHER_ACTIONS = [
     ("emu.request.stored", "segv"),
     ("device.map.begin", "hang"),
     ("vring.rx.recorded", "stop"),
+    ("vring.packed.shadowed", "abort"),
+    ("vring.packed.written", "stop"),
 ]
 # Triggers during which another device changes; the one with traffic is only a witness.
 OTHER_DEVICE = ("start", "disconnect", "unplug")
@@ -134,7 +136,7 @@ TRIGGERS = {
 def die_at(new_lab, fault_build, folder, name, way, action="kill"):
     injection = Injection(folder, name, way, action)
     lab = new_lab(
-        build=fault_build, ring="split-event-idx-indirect", environment=injection.environment,
+        build=fault_build, ring=way.ring, environment=injection.environment,
         devices=2 if way.trigger in OTHER_DEVICE else 1,
     )  # fmt: skip
     lab.start_traffic(devices=lab.devices[:1])
@@ -152,7 +154,7 @@ def test_each_point_can_be_reached():
     assert {name for name, _ in OTHER_ACTIONS} <= set(fault_points()), "points of OTHER_ACTIONS are no more"
 
 
-@pytest.mark.parametrize("name, way", POINTS, ids=[f"{name} by {way.trigger}" for name, way in POINTS])
+@pytest.mark.parametrize("name, way", POINTS, ids=[f"{name} by {way.trigger}, {way.ring}" for name, way in POINTS])
 def test_death_at(new_lab, fault_build, tmp_path, name, way):
     die_at(new_lab, fault_build, tmp_path, name, way)
 

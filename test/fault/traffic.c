@@ -25,8 +25,11 @@
 /* In order, before a stream counts as flowing. */
 #define SETTLED_FRAMES 64
 /* Pause after which frames that are due are not made up for. */
-#define DEBT_NS		(5 * NS_PER_MS)
-#define RX_FIRST_PART	256u /* of a receive chain of two buffers */
+#define DEBT_NS	      (5 * NS_PER_MS)
+#define RX_FIRST_PART 96u /* of a receive chain of two buffers */
+/* Mergeable receive buffers are too short for most frames, and no two alike. */
+#define RX_SHORT	160u
+#define RX_CHAINS_MAX	16u /* of one frame */
 
 #define FEATURE(f, bit) (((f)&UINT64_C(1) << (bit)) != 0)
 
@@ -39,7 +42,7 @@ queue_of(struct device *dev, uint16_t pair, enum frame_dir dir)
 static uint64_t
 buffer_of(const struct stream *s, const struct net_dev_queue *q, enum frame_dir dir, uint64_t token)
 {
-	return s->base[dir] + (token & q->ring.mask) * BUFFER_STEP;
+	return s->base[dir] + token % q->ring.size * BUFFER_STEP;
 }
 
 /* ---- driver to wire ---- */
@@ -118,6 +121,15 @@ tx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used)
 
 /* ---- wire to driver ---- */
 
+/* Bytes of a receive chain. */
+static uint32_t
+rx_len(const struct device *dev, uint64_t token)
+{
+	return FEATURE(dev->nd.features, VIRTIO_NET_F_MRG_RXBUF)
+		       ? (uint32_t)(RX_SHORT + token % 7 * RX_SHORT)
+		       : BUFFER_LEN;
+}
+
 static void
 rx_fill(struct device *dev, uint16_t pair)
 {
@@ -128,10 +140,11 @@ rx_fill(struct device *dev, uint16_t pair)
 	while (q->ring.n_free >= 2 && s->added[FRAME_RX] - s->done[FRAME_RX] < q->ring.size) {
 		const uint64_t token = s->added[FRAME_RX];
 		const uint64_t iova = buffer_of(s, q, FRAME_RX, token);
+		const uint32_t len = rx_len(dev, token);
 		const bool two = token % 4 == 1;
 		const struct vring_buf bufs[] = {
-			{iova, two ? RX_FIRST_PART : BUFFER_LEN},
-			{iova + RX_FIRST_PART, BUFFER_LEN - RX_FIRST_PART},
+			{iova, two ? RX_FIRST_PART : len},
+			{iova + RX_FIRST_PART, len - RX_FIRST_PART},
 		};
 
 		if (vring_driver_add(&q->ring, bufs, 0, two ? 2 : 1, false, token) != 0)
@@ -181,30 +194,60 @@ frame_ours(struct device *dev, const uint8_t *data, uint32_t len, enum frame_dir
 	return true;
 }
 
-static void
-rx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used, int64_t now_ns)
+/* Move what a chain holds to `to`. @return bytes; 0: the chain or its length cannot be */
+static uint32_t
+rx_chain(struct device *dev, uint16_t pair, const struct vring_used_chain *used, uint8_t *to,
+	uint32_t room)
 {
 	struct net_dev_queue *q = queue_of(dev, pair, FRAME_RX);
 	struct stream *s = &dev->stream[pair];
 	uint8_t *va = guest_mem_va(dev->nd.mem, buffer_of(s, q, FRAME_RX, used->token));
-	const struct virtio_net_hdr_mrg_rxbuf *hdr = (struct virtio_net_hdr_mrg_rxbuf *)va;
-	struct frame_info info;
 
 	if (used->token != s->done[FRAME_RX])
 		run_violation(dev->run, dev, "RX queue %u: chain %llu came back, %llu was next",
 			q->index, (unsigned long long)used->token,
 			(unsigned long long)s->done[FRAME_RX]);
 	s->done[FRAME_RX] = used->token + 1;
-	if (used->len < HDR_LEN || used->len > BUFFER_LEN) {
+	if (used->len == 0 || used->len > room || used->len > rx_len(dev, used->token)) {
 		run_violation(dev->run, dev, "RX queue %u: used length %u", q->index, used->len);
+		return 0;
+	}
+	memcpy(to, va, used->len);
+	/* Whoever takes it for a frame once more finds none. */
+	memset(va, 0, used->len);
+	return used->len;
+}
+
+/* A frame, in n chains. */
+static void
+rx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used, uint16_t n,
+	int64_t now_ns)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, FRAME_RX);
+	uint8_t data[HDR_LEN + FRAME_MAX];
+	const struct virtio_net_hdr_mrg_rxbuf *hdr = (struct virtio_net_hdr_mrg_rxbuf *)data;
+	struct frame_info info;
+	uint32_t len = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		const uint32_t part = rx_chain(dev, pair, &used[i], data + len, sizeof(data) - len);
+
+		if (part == 0)
+			return;
+		if (i + 1 < n && part != rx_len(dev, used[i].token))
+			run_violation(dev->run, dev, "RX queue %u: chain %u of %u is not full",
+				q->index, i, n);
+		len += part;
+	}
+	if (len < HDR_LEN) {
+		run_violation(dev->run, dev, "RX queue %u: used length %u", q->index, len);
 		return;
 	}
-	if (hdr->hdr.flags != 0 || hdr->hdr.gso_type != 0 || hdr->num_buffers != 1)
+	if (hdr->hdr.flags != 0 || hdr->hdr.gso_type != 0 || hdr->num_buffers != n)
 		run_violation(dev->run, dev, "RX queue %u: virtio-net header %u %u %u", q->index,
 			hdr->hdr.flags, hdr->hdr.gso_type, hdr->num_buffers);
-	if (frame_ours(dev, va + HDR_LEN, used->len - HDR_LEN, FRAME_RX, &info))
+	if (frame_ours(dev, data + HDR_LEN, len - HDR_LEN, FRAME_RX, &info))
 		arrival(dev, &info, pair, now_ns);
-	frame_spoil(va + HDR_LEN);
 }
 
 static bool
@@ -243,14 +286,20 @@ used_idx(const struct net_dev_queue *q)
 	return __atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE);
 }
 
-/* A driver that looks at interrupts only would not see an index that goes back and forth. */
+/*
+ * A driver that looks at interrupts only would not see an index that goes back and forth. (A packed
+ * ring has none: what must not be used is found with what is used.)
+ */
 static void
 check_used(struct device *dev, uint16_t pair, enum frame_dir dir)
 {
 	const struct net_dev_queue *q = queue_of(dev, pair, dir);
 	struct stream *s = &dev->stream[pair];
-	const uint16_t idx = used_idx(q);
+	uint16_t idx;
 
+	if (q->ring.packed)
+		return;
+	idx = used_idx(q);
 	if ((int16_t)(idx - s->used_seen[dir]) < 0 ||
 		(uint16_t)(idx - q->ring.used_idx) > (uint16_t)(s->added[dir] - s->done[dir]))
 		run_violation(dev->run, dev, "queue %u: used index %u after %u, %llu chains given",
@@ -259,29 +308,67 @@ check_used(struct device *dev, uint16_t pair, enum frame_dir dir)
 	s->used_seen[dir] = idx;
 }
 
+static uint16_t
+tx_take(struct device *dev, uint16_t pair)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, FRAME_TX);
+	struct vring_used_chain used[BURST];
+	const uint16_t n = vring_driver_get_burst(&q->ring, used, BURST);
+
+	for (uint16_t i = 0; i < n; i++)
+		tx_done(dev, pair, &used[i]);
+	return n;
+}
+
+struct rx_place {
+	struct device *dev;
+	uint16_t pair;
+};
+
+static const struct virtio_net_hdr_mrg_rxbuf *
+rx_header(void *arg, uint64_t token)
+{
+	const struct rx_place *at = arg;
+	const struct net_dev_queue *q = queue_of(at->dev, at->pair, FRAME_RX);
+
+	return guest_mem_va(
+		at->dev->nd.mem, buffer_of(&at->dev->stream[at->pair], q, FRAME_RX, token));
+}
+
+static uint16_t
+rx_take(struct device *dev, uint16_t pair)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, FRAME_RX);
+	struct rx_place at = {dev, pair};
+	struct vring_used_chain used[RX_CHAINS_MAX];
+	const int64_t now = run_now();
+	uint16_t done, n;
+
+	for (done = 0; done < BURST; done++) {
+		n = vring_driver_get_packet(&q->ring, used, RX_CHAINS_MAX, rx_header, &at);
+		if (n == 0)
+			break;
+		rx_done(dev, pair, used, n, now);
+	}
+	if (done > 0)
+		rx_fill(dev, pair);
+	return done;
+}
+
 static void
 queue_take(struct device *dev, uint16_t pair, enum frame_dir dir)
 {
 	struct net_dev_queue *q = queue_of(dev, pair, dir);
-	struct vring_used_chain used[BURST];
 	const bool was_broken = q->ring.broken;
 	uint16_t n;
 
 	do {
-		const int64_t now = run_now();
-
-		n = vring_driver_get_burst(&q->ring, used, BURST);
-		for (uint16_t i = 0; i < n; i++) {
-			if (dir == FRAME_TX)
-				tx_done(dev, pair, &used[i]);
-			else
-				rx_done(dev, pair, &used[i], now);
-		}
-		if (dir == FRAME_RX && n > 0)
-			rx_fill(dev, pair);
+		n = dir == FRAME_TX ? tx_take(dev, pair) : rx_take(dev, pair);
 	} while (n == BURST);
 	if (q->ring.broken && !was_broken)
-		run_violation(dev->run, dev, "queue %u: the device has used what it was not given",
+		run_violation(dev->run, dev,
+			"queue %u: the device has used what it was not given, or not all of a "
+			"frame's buffers",
 			q->index);
 }
 
@@ -349,6 +436,24 @@ device_tick(struct device *dev, int64_t now_ns)
 		}
 }
 
+static void
+report_stall(struct device *dev, uint16_t pair, enum frame_dir dir, int64_t ms)
+{
+	struct net_dev_queue *q = queue_of(dev, pair, dir);
+	const struct stream *s = &dev->stream[pair];
+	const bool unwanted = q->ring.packed
+				      ? q->ring.device_event->flags == RING_EVENT_FLAGS_DISABLE
+				      : (q->ring.used->flags & VIRTQ_USED_F_NO_NOTIFY) != 0;
+
+	run_violation(dev->run, dev,
+		"%s stream %u stalls for %lld ms: %llu chains with the device, %s without an "
+		"interrupt, kicks %s",
+		dir == FRAME_TX ? "TX" : "RX", pair, (long long)ms,
+		(unsigned long long)(s->added[dir] - s->done[dir]),
+		vring_driver_interrupts_on(&q->ring) ? "some used" : "none used",
+		unwanted ? "unwanted" : "wanted");
+}
+
 void
 device_check_stall(struct device *dev, int64_t now_ns)
 {
@@ -357,23 +462,13 @@ device_check_stall(struct device *dev, int64_t now_ns)
 
 	for (uint16_t pair = 0; pair < dev->nd.pairs; pair++)
 		for (enum frame_dir dir = 0; dir < FRAME_DIRS; dir++) {
-			const struct net_dev_queue *q = queue_of(dev, pair, dir);
 			struct track *t = &dev->stream[pair].track[dir];
 			const int64_t since = RTE_MAX(t->last_ns, ev->end_ns);
 
 			if (now_ns - since <= allowed || t->stalled)
 				continue;
 			t->stalled = true;
-			run_violation(dev->run, dev,
-				"%s stream %u stalls for %lld ms: %u used chains without an "
-				"interrupt, "
-				"%u chains with the device, kicks %s",
-				dir == FRAME_TX ? "TX" : "RX", pair,
-				(long long)((now_ns - since) / NS_PER_MS),
-				(uint16_t)(used_idx(q) - q->ring.used_idx),
-				(uint16_t)(q->ring.published_idx - used_idx(q)),
-				(q->ring.used->flags & VIRTQ_USED_F_NO_NOTIFY) != 0 ? "unwanted"
-										    : "wanted");
+			report_stall(dev, pair, dir, (now_ns - since) / NS_PER_MS);
 		}
 }
 

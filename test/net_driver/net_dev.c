@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <err.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -40,7 +41,7 @@ net_dev_memory(const struct net_dev_params *params)
 }
 
 static void
-negotiate(struct net_dev *dev, uint64_t wanted)
+negotiate(struct net_dev *dev, uint64_t wanted, uint64_t required)
 {
 	const struct net_transport_ops *ops = dev->transport->ops;
 
@@ -48,6 +49,9 @@ negotiate(struct net_dev *dev, uint64_t wanted)
 	if (dev->pairs > 1)
 		wanted |= BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_VQ);
 	dev->features = wanted & ops->offered(dev->transport);
+	if ((required & ~dev->features) != 0)
+		errx(EXIT_FAILURE, "the device lacks features 0x%" PRIx64,
+			required & ~dev->features);
 	ops->accept(dev->transport, dev->features);
 	if (dev->features & BIT(VIRTIO_NET_F_MAC))
 		ops->config_read(dev->transport, offsetof(struct virtio_net_config, mac), dev->mac,
@@ -153,7 +157,7 @@ net_dev_open(struct net_dev *dev, const struct net_dev_params *params)
 	for (unsigned int i = 0; i < RTE_DIM(dev->queue); i++)
 		dev->queue[i].irq_fd = -1;
 	dev->transport = ops->open(params->path, params->mem);
-	negotiate(dev, params->features);
+	negotiate(dev, params->features, params->required);
 	if (params->interrupts)
 		interrupts_create(dev);
 	queues_create(dev, params->queue_size, params->interrupts);
@@ -178,8 +182,10 @@ net_dev_close(struct net_dev *dev)
 int
 net_dev_kick(struct net_dev *dev, struct net_dev_queue *q)
 {
-	const int ret =
-		dev->transport->ops->kick(dev->transport, q->doorbell, q->index, sizeof(q->index));
+	const bool position = (dev->features & BIT(NET_DEV_F_NOTIFICATION_DATA)) != 0;
+	const uint32_t data = position ? vring_driver_kick_data(&q->ring, q->index) : q->index;
+	const int ret = dev->transport->ops->kick(
+		dev->transport, q->doorbell, data, position ? sizeof(uint32_t) : sizeof(uint16_t));
 
 	q->kick_waits = ret == -EAGAIN;
 	if (q->kick_waits)

@@ -79,13 +79,17 @@ struct net_dev_params {
 	 * what several pairs need, is wanted always.
 	 */
 	uint64_t features;
-	uint16_t queue_size; /**< entries, a power of two; less if the device has fewer */
+	uint64_t required;   /**< of these: a device without them ends the program */
+	uint16_t queue_size; /**< entries, see vring_driver.h; less if the device has fewer */
 	uint16_t pairs;
 	bool interrupts; /**< an eventfd for each queue; the control queue is always polled */
 };
 
 /** VIRTIO_F_VERSION_1 and VIRTIO_F_ACCESS_PLATFORM. */
 #define NET_DEV_FEATURES_BASE (UINT64_C(1) << 32 | UINT64_C(1) << 33)
+
+/** VIRTIO_F_NOTIFICATION_DATA; the kernel's headers do not have it yet. */
+#define NET_DEV_F_NOTIFICATION_DATA 38
 
 /** Bytes of memory that a device's rings and control commands take at most. */
 uint64_t net_dev_memory(const struct net_dev_params *params);

@@ -26,21 +26,37 @@ enum {
 	NET_OPTION_QUEUE_SIZE = 4096,
 	NET_OPTION_EVENT_IDX,
 	NET_OPTION_INDIRECT,
+	NET_OPTION_PACKED,
+	NET_OPTION_IN_ORDER,
+	NET_OPTION_MERGEABLE,
+	NET_OPTION_NOTIFICATION_DATA,
+	NET_OPTION_VHOST_USER,
 };
 
 /* clang-format off */
 #define NET_OPTIONS \
 	{"queue-size", required_argument, NULL, NET_OPTION_QUEUE_SIZE}, \
 	{"event-idx", no_argument, NULL, NET_OPTION_EVENT_IDX}, \
-	{"indirect", no_argument, NULL, NET_OPTION_INDIRECT}
+	{"indirect", no_argument, NULL, NET_OPTION_INDIRECT}, \
+	{"packed", no_argument, NULL, NET_OPTION_PACKED}, \
+	{"in-order", no_argument, NULL, NET_OPTION_IN_ORDER}, \
+	{"mergeable", no_argument, NULL, NET_OPTION_MERGEABLE}, \
+	{"notification-data", no_argument, NULL, NET_OPTION_NOTIFICATION_DATA}, \
+	{"vhost-user", no_argument, NULL, NET_OPTION_VHOST_USER}
 
 /** Its one argument: the queue size that the program has by itself. */
 #define NET_OPTIONS_USAGE \
-	"How devices are driven:\n" \
+	"How devices are driven (a device that lacks a feature ends the program):\n" \
 	"\n" \
-	"  --queue-size N    entries of a ring, a power of two (%u)\n" \
-	"  --event-idx       negotiate VIRTIO_RING_F_EVENT_IDX\n" \
-	"  --indirect        negotiate VIRTIO_RING_F_INDIRECT_DESC, and send with indirect descriptors\n"
+	"  --queue-size N       entries of a ring (%u), a power of two unless it is packed\n" \
+	"  --event-idx          negotiate VIRTIO_RING_F_EVENT_IDX\n" \
+	"  --indirect           negotiate VIRTIO_RING_F_INDIRECT_DESC, and send with indirect\n" \
+	"                       descriptors\n" \
+	"  --packed             negotiate VIRTIO_F_RING_PACKED\n" \
+	"  --in-order           negotiate VIRTIO_F_IN_ORDER\n" \
+	"  --mergeable          negotiate VIRTIO_NET_F_MRG_RXBUF\n" \
+	"  --notification-data  negotiate VIRTIO_F_NOTIFICATION_DATA: kicks tell the position\n" \
+	"  --vhost-user         sockets are of vhost-user devices, not of vfio-user ones\n"
 /* clang-format on */
 
 /** Take an option into params, if it is one of these. @return it is */

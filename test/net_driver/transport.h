@@ -74,5 +74,6 @@ struct net_transport_ops {
 };
 
 extern const struct net_transport_ops net_transport_vfio_user;
+extern const struct net_transport_ops net_transport_vhost_user;
 
 #endif /* NET_DRIVER_TRANSPORT_H */

@@ -26,6 +26,53 @@ struct previous_device { /* section 1, version 1 */
 	uint8_t reserved[9];
 };
 
+struct previous_ident { /* section 7, version 1, and in the next */
+	char vuid[64];
+	char plug_id[80];
+	char socket[108];
+	char host[32];
+	char port[32];
+	uint32_t sf_num;
+	uint64_t features;
+	uint16_t pf_id;
+	uint16_t mtu;
+	uint16_t max_pairs;
+	uint16_t max_queue_size;
+	uint16_t num_msix;
+	uint8_t slot;
+	uint8_t intx_only;
+	uint8_t mac[6];
+	uint8_t reserved[46];
+	uint64_t checksum;
+};
+
+struct previous_device_2 { /* section 1, version 2 */
+	struct previous_ident id;
+	char bdf[16];
+	uint8_t phase;
+	uint8_t unplug_force;
+	uint8_t started;
+	uint8_t rx_mode;
+	uint8_t ctrl_mac[6];
+	uint16_t pairs;
+	uint32_t quarantine;
+	uint32_t adoptions;
+	uint32_t clients;
+	struct {
+		uint16_t pairs;
+		uint16_t max_pairs;
+		int32_t rep_ifindex;
+		char rep[16];
+		uint8_t rx_csum;
+		uint8_t link;
+		uint8_t changing;
+		uint8_t made;
+		uint16_t wanted;
+		uint8_t reserved[14];
+	} sf;
+	uint8_t reserved[128];
+};
+
 struct previous_pci { /* section 2, version 1 */
 	uint8_t cfg[4096];
 	uint32_t intx_level;

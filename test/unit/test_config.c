@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "test.h"
+#include "virtio/features.h"
+#include "virtio/virtio.h"
 #include "virtnet/config.h"
 
 static struct config cfg;
@@ -70,7 +72,8 @@ every_key_is_taken(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		load("{\"ib_dev_p0\": \"mlx5_1\", \"platform\": {\"serial\": \"S1\", "
+		load("{\"ib_dev_p0\": \"mlx5_1\", \"packed_vq\": 1, \"mrg_rxbuf\": 1, "
+		     "\"platform\": {\"serial\": \"S1\", \"vhost_mode\": \"client\", "
 		     "\"socket_dir\": \"/x\","
 		     "\"emu\": \"vfio_user\", \"sf\": \"tap\", \"sf_args\": \"\", "
 		     "\"max_host_functions\": 8, \"num_switch_ports\": 4,"
@@ -80,6 +83,9 @@ every_key_is_taken(void **state)
 		     "\"hosts\": [{\"name\": \"a\", \"driver\": \"qmp\", \"qmp_socket\": \"/q\","
 		     "\"root_ports\": [\"rp1\", \"rp2\"], \"msix_unplug_safe\": 1}]}}"),
 		0);
+	assert_int_equal(cfg.packed_vq, 1);
+	assert_int_equal(cfg.mrg_rxbuf, 1);
+	assert_true(config_vhost_client(&cfg));
 	assert_string_equal(cfg.serial, "S1");
 	assert_int_equal(cfg.max_host_functions, 8);
 	assert_int_equal(cfg.num_switch_ports, 4);
@@ -89,6 +95,31 @@ every_key_is_taken(void **state)
 	assert_int_equal(cfg.host[0].n_root_ports, 2);
 	assert_string_equal(cfg.host[0].root_ports[1], "rp2");
 	assert_int_equal(cfg.host[0].msix_unplug_safe, 1);
+}
+
+static void
+packed_rings_and_mergeable_buffers_are_offered_when_switched_on(void **state)
+{
+	const uint64_t all = virtio_net_supported_features(),
+		       packed = VIRTIO_BIT(VIRTIO_F_RING_PACKED),
+		       mrg = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	const struct {
+		const char *text;
+		uint64_t features;
+	} table[] = {
+		{"{}", all & ~packed & ~mrg},
+		{"{\"packed_vq\": 0, \"mrg_rxbuf\": 0}", all & ~packed & ~mrg},
+		{"{\"packed_vq\": 1}", all & ~mrg},
+		{"{\"mrg_rxbuf\": 1}", all & ~packed},
+		{"{\"packed_vq\": 1, \"mrg_rxbuf\": 1}", all},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_int_equal(load(table[i].text), 0);
+		assert_int_equal(config_features(&cfg), table[i].features);
+		assert_false(config_vhost_client(&cfg));
+	}
 }
 
 static void
@@ -110,7 +141,12 @@ problems_are_named_with_line_and_what_is_allowed(void **state)
 		const char *words;
 	} cases[] = {
 		{"{\n\"platfrom\": {}\n}", 2,
-			"platfrom: unknown key; known are: ib_dev_p0, platform"},
+			"platfrom: unknown key; known are: ib_dev_p0, packed_vq, mrg_rxbuf, "
+			"platform"},
+		{"{\n\"packed_vq\": 2}", 2, "packed_vq: 2 is out of range (0..1)"},
+		{"{\n\"mrg_rxbuf\": true}", 2, "mrg_rxbuf: a number is wanted, not true"},
+		{"{\"platform\": {\n\"vhost_mode\": \"both\"}}", 2,
+			"platform.vhost_mode: both is none of: server, client"},
 		{"{\"platform\": {\n\n\"num_vf\": 1}}", 3, "platform.num_vf: unknown key"},
 		{"{\"platform\": {\n\"num_msix\": 2000}}", 2,
 			"platform.num_msix: 2000 is out of range (4..256)"},
@@ -233,6 +269,7 @@ test_config(void)
 		cmocka_unit_test(without_a_file_there_is_one_port_and_one_host),
 		cmocka_unit_test(an_empty_object_is_the_defaults),
 		cmocka_unit_test(every_key_is_taken),
+		cmocka_unit_test(packed_rings_and_mergeable_buffers_are_offered_when_switched_on),
 		cmocka_unit_test(a_host_with_a_qmp_socket_is_a_qmp_host),
 		cmocka_unit_test(problems_are_named_with_line_and_what_is_allowed),
 		cmocka_unit_test(switch_ports_follow_from_functions),

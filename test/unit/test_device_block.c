@@ -76,6 +76,7 @@ configure(struct controller *c)
 	strcpy(c->cfg.host[1].name, "vm1");
 	c->cfg.n_hosts = 2;
 	c->cfg.num_msix = 64;
+	c->emu_ops = emu_driver_find("vfio_user");
 	TAILQ_INIT(&c->devices);
 }
 
@@ -100,7 +101,7 @@ setup(void **state)
 		.max_pairs = PAIRS,
 		.max_queue_size = 256,
 		.sf_num = 2002,
-		.features = virtio_net_default_features() | virtio_net_required_features(),
+		.features = virtio_net_default_features(UINT64_MAX) | virtio_net_required_features(),
 		.num_msix = 64,
 	};
 	assert_int_equal(device_block_create(dev), 0);

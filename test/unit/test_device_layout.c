@@ -119,7 +119,10 @@ previous_block(void)
 	rings = section(blk, STATE_SEC_RINGS, 1, sizeof(*rings) * QUEUES);
 	rings[1].used_idx = 4711;
 	rings[1].running = 1;
+	rings[1].avail_idx = 4713;
+	rings[1].signalled_used = 4700;
 	rings[1].stats[0] = 99;
+	rings[QUEUES - 1].stats[12] = 77;
 	return blk;
 }
 
@@ -187,13 +190,18 @@ what_the_driver_had_set_is_kept(void **state)
 	assert_true(s->started);
 	assert_int_equal(s->pairs, 3);
 	assert_int_equal(s->sf.pairs, 3);
-	assert_true(s->sf.rx_csum);
+	assert_int_equal(s->guest_offloads, VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM));
 	assert_int_equal(s->rx_mode, 0x5);
 	assert_int_equal(s->ctrl_mac[5], 9);
 	assert_int_equal(v->queue[1].desc, 0x1234000);
 	assert_int_equal(v->status, 0xf);
 	assert_int_equal(r[1].used_idx, 4711);
+	assert_int_equal(r[1].avail_idx, 4713);
+	assert_int_equal(r[1].signalled_used, 4700);
+	assert_int_equal(r[1].running, 1);
+	assert_int_equal(r[1].valid, 0);
 	assert_int_equal(r[1].stats.packets, 99);
+	assert_int_equal(r[QUEUES - 1].stats.kicks, 77);
 	state_block_close(blk);
 	state_block_close(old);
 }
@@ -306,7 +314,136 @@ sections_that_are_not_named_stay(void **state)
 	state_block_close(old);
 }
 
+/* ---- version 2 of the device section ---- */
+
+/* The rest as the release before left it, which does not matter. */
+static struct state_block *
+block_2(void)
+{
+	const struct state_section_desc desc[] = {
+		{STATE_SEC_DEVICE, 2, sizeof(struct previous_device_2)},
+		{STATE_SEC_PCI, 1, sizeof(struct previous_pci)},
+		{STATE_SEC_VIRTIO, 1, sizeof(struct previous_virtio)},
+		{STATE_SEC_RINGS, 1, sizeof(struct previous_ring) * QUEUES},
+		{STATE_SEC_MAILBOX, 1, sizeof(struct previous_mailbox)},
+	};
+	struct previous_device_2 *d;
+	struct state_block *blk;
+
+	assert_int_equal(state_block_create(VUID, desc, RTE_DIM(desc), &blk), 0);
+	fill_pci(section(blk, STATE_SEC_PCI, 1, sizeof(struct previous_pci)));
+	fill_virtio(section(blk, STATE_SEC_VIRTIO, 1, sizeof(struct previous_virtio)));
+	fill_mailbox(section(blk, STATE_SEC_MAILBOX, 1, sizeof(struct previous_mailbox)));
+	d = section(blk, STATE_SEC_DEVICE, 2, sizeof(*d));
+	strcpy(d->id.vuid, VUID);
+	d->id.features = VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
+	d->id.max_pairs = PAIRS;
+	strcpy(d->bdf, "15:00.0");
+	d->phase = DEVICE_UNPLUGGING;
+	d->started = 1;
+	d->rx_mode = 0x3;
+	d->ctrl_mac[5] = 9;
+	d->pairs = 2;
+	d->quarantine = DEVICE_Q_DAMAGE;
+	d->adoptions = 5;
+	d->clients = 6;
+	d->sf.pairs = 2;
+	d->sf.max_pairs = PAIRS;
+	d->sf.rep_ifindex = 77;
+	strcpy(d->sf.rep, "en3f0pf0sf2002");
+	d->sf.rx_csum = 1;
+	d->sf.link = 1;
+	d->sf.changing = 1;
+	d->sf.made = 1;
+	d->sf.wanted = 3;
+	return blk;
+}
+
+static void
+a_device_of_version_2_takes_the_offload_that_there_was(void **state)
+{
+	struct state_block *old = block_2(), *blk = to_ours(old);
+	const struct device_state *s =
+		section(blk, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*s));
+
+	(void)state;
+	assert_string_equal(s->id.vuid, VUID);
+	assert_string_equal(s->id.transport, "");
+	assert_int_equal(s->phase, DEVICE_UNPLUGGING);
+	assert_int_equal(s->pairs, 2);
+	assert_int_equal(s->adoptions, 5);
+	assert_int_equal(s->sf.wanted, 3);
+	assert_int_equal(s->sf.rep_ifindex, 77);
+	assert_string_equal(s->sf.rep, "en3f0pf0sf2002");
+	assert_int_equal(s->guest_offloads, VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM));
+	state_block_close(blk);
+	state_block_close(old);
+}
+
+static const struct ha_layout device_2 = {STATE_SEC_DEVICE, 2};
+
+static void
+version_2_and_back_loses_nothing(void **state)
+{
+	struct state_block *old = block_2(), *ours = to_ours(old), *back = convert(ours, &device_2, 1);
+
+	(void)state;
+	assert_memory_equal(
+		section(back, STATE_SEC_DEVICE, 2, sizeof(struct previous_device_2)),
+		section(old, STATE_SEC_DEVICE, 2, sizeof(struct previous_device_2)),
+		sizeof(struct previous_device_2));
+	state_block_close(back);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
+static void
+a_device_beyond_version_2_does_not_go_back(void **state)
+{
+	static const unsigned int beyond[] = {VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER,
+		VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_HOST_USO,
+		VIRTIO_NET_F_CTRL_GUEST_OFFLOADS};
+	struct state_block *old = block_2(), *ours = to_ours(old);
+	struct virtio_state *v = section(ours, STATE_SEC_VIRTIO, 1, sizeof(*v));
+	struct device_state *s = section(ours, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*s));
+	const uint64_t features = v->device_features;
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < RTE_DIM(beyond); i++) {
+		v->device_features = features | VIRTIO_BIT(beyond[i]);
+		assert_int_equal(device_block_convert(state_block_fd(ours), &device_2, 1, &fd),
+			-ENOTSUP);
+	}
+	v->device_features = features;
+	strcpy(s->id.transport, "vhost_user");
+	assert_int_equal(device_block_convert(state_block_fd(ours), &device_2, 1, &fd), -ENOTSUP);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
 /* ---- what cannot be done ---- */
+
+static void
+packed_rings_do_not_go_back(void **state)
+{
+	static const struct ring_record packed[] = {
+		{.running = 1, .used_wrap = 1}, {.running = 1, .valid = 1}};
+	struct state_block *old = previous_block(), *ours = to_ours(old);
+	struct ring_record *r =
+		section(ours, STATE_SEC_RINGS, RING_RECORD_VERSION, sizeof(*r) * QUEUES);
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < RTE_DIM(packed); i++) {
+		r[2] = packed[i];
+		assert_int_equal(device_block_convert(state_block_fd(ours), previous,
+					 RTE_DIM(previous), &fd),
+			-ENOTSUP);
+	}
+	state_block_close(ours);
+	state_block_close(old);
+}
 
 static void
 a_version_that_nobody_knows_is_refused(void **state)
@@ -352,6 +489,10 @@ test_device_layout(void)
 		cmocka_unit_test(a_conversion_leaves_its_source_as_it_was),
 		cmocka_unit_test(there_and_back_again_loses_nothing_that_the_previous_release_knew),
 		cmocka_unit_test(sections_that_are_not_named_stay),
+		cmocka_unit_test(a_device_of_version_2_takes_the_offload_that_there_was),
+		cmocka_unit_test(version_2_and_back_loses_nothing),
+		cmocka_unit_test(a_device_beyond_version_2_does_not_go_back),
+		cmocka_unit_test(packed_rings_do_not_go_back),
 		cmocka_unit_test(a_version_that_nobody_knows_is_refused),
 		cmocka_unit_test(a_block_that_is_none_is_refused),
 	};

@@ -51,7 +51,7 @@ listen_at(const char *name)
 
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/%s", dir, name);
 	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(listen(fd, 8), 0);
 	return fd;
 }
 

@@ -141,10 +141,11 @@ features_ok_is_refused_for_what_a_device_must_not_accept(void **state)
 		bool ok;
 	} table[] = {
 		{v1, true},
-		{virtio_net_default_features(), true},
+		{virtio_net_default_features(UINT64_MAX), true},
 		{0, false},
 		{VIRTIO_BIT(VIRTIO_NET_F_MAC), false},
-		{v1 | VIRTIO_BIT(VIRTIO_F_RING_PACKED), false}, /* not offered */
+		{v1 | VIRTIO_BIT(VIRTIO_F_RING_PACKED), true},
+		{v1 | VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA), false}, /* not offered */
 		{UINT64_MAX, false},
 		{v1 | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4), false},
 		{v1 | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_CSUM), true},
@@ -255,6 +256,77 @@ every_supported_feature_has_a_name_and_its_dependencies(void **state)
 		-EINVAL);
 	assert_int_equal(needs, VIRTIO_NET_F_CTRL_RX);
 	assert_int_equal(missing, VIRTIO_NET_F_CTRL_VQ);
+}
+
+static void
+features_need_what_the_standard_says(void **state)
+{
+	/* Virtio 1.2, 5.1.3.1; each row: a feature and those of which it needs one. */
+	static const struct {
+		uint8_t feature, needs[2];
+	} table[] = {
+		{VIRTIO_NET_F_GUEST_TSO4, {VIRTIO_NET_F_GUEST_CSUM}},
+		{VIRTIO_NET_F_GUEST_TSO6, {VIRTIO_NET_F_GUEST_CSUM}},
+		{VIRTIO_NET_F_GUEST_ECN, {VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6}},
+		{VIRTIO_NET_F_GUEST_UFO, {VIRTIO_NET_F_GUEST_CSUM}},
+		{VIRTIO_NET_F_GUEST_USO4, {VIRTIO_NET_F_GUEST_CSUM}},
+		{VIRTIO_NET_F_GUEST_USO6, {VIRTIO_NET_F_GUEST_CSUM}},
+		{VIRTIO_NET_F_HOST_TSO4, {VIRTIO_NET_F_CSUM}},
+		{VIRTIO_NET_F_HOST_TSO6, {VIRTIO_NET_F_CSUM}},
+		{VIRTIO_NET_F_HOST_ECN, {VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6}},
+		{VIRTIO_NET_F_HOST_UFO, {VIRTIO_NET_F_CSUM}},
+		{VIRTIO_NET_F_HOST_USO, {VIRTIO_NET_F_CSUM}},
+		{VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_CTRL_RX, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_CTRL_VLAN, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_GUEST_ANNOUNCE, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_MQ, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_CTRL_MAC_ADDR, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_NOTF_COAL, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_VQ_NOTF_COAL, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_RSS, {VIRTIO_NET_F_CTRL_VQ}},
+		{VIRTIO_NET_F_RSC_EXT, {VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6}},
+	};
+	unsigned int needs, missing;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		uint64_t without = UINT64_MAX;
+
+		for (unsigned int n = 0; n < 2; n++)
+			if (table[i].needs[n] != 0 || n == 0)
+				without &= ~VIRTIO_BIT(table[i].needs[n]);
+		assert_int_equal(
+			virtio_net_check_features(
+				VIRTIO_BIT(table[i].feature), &needs, &missing),
+			-EINVAL);
+		assert_int_equal(needs, table[i].feature);
+		assert_true(missing == table[i].needs[0] || missing == table[i].needs[1]);
+		assert_int_equal(virtio_net_check_features(without, NULL, NULL), -EINVAL);
+	}
+	assert_int_equal(virtio_net_check_features(UINT64_MAX, NULL, NULL), 0);
+	assert_int_equal(virtio_net_check_features(0, NULL, NULL), 0);
+}
+
+static void
+defaults_are_what_is_allowed_and_useful(void **state)
+{
+	const uint64_t mrg = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF),
+		       packed = VIRTIO_BIT(VIRTIO_F_RING_PACKED),
+		       gso = VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) |
+			     VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6) |
+			     VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN) |
+			     VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO4) |
+			     VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO6),
+		       never = VIRTIO_BIT(VIRTIO_NET_F_GUEST_HDRLEN) |
+			       VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA);
+	const uint64_t all = virtio_net_supported_features();
+
+	assert_int_equal(virtio_net_default_features(UINT64_MAX), all & ~never);
+	assert_int_equal(virtio_net_default_features(~packed), all & ~never & ~packed);
+	assert_int_equal(virtio_net_default_features(~mrg), all & ~never & ~mrg & ~gso);
+	assert_int_equal(virtio_net_default_features(0), 0);
+	assert_int_equal(
+		virtio_net_check_features(virtio_net_default_features(~mrg), NULL, NULL), 0);
 }
 
 static void
@@ -672,6 +744,8 @@ test_virtio(void)
 		cmocka_unit_test(features_are_final_once_accepted),
 		cmocka_unit_test(feature_and_status_names_are_those_printed),
 		cmocka_unit_test(every_supported_feature_has_a_name_and_its_dependencies),
+		cmocka_unit_test(features_need_what_the_standard_says),
+		cmocka_unit_test(defaults_are_what_is_allowed_and_useful),
 		cmocka_unit_test(control_queue_is_the_third_unless_multiqueue_was_accepted),
 		cmocka_unit_test(queue_is_enabled_only_with_sound_registers),
 		cmocka_unit_test(queue_cannot_be_enabled_at_the_wrong_time_or_place),

@@ -93,6 +93,73 @@ announcement_is_acknowledged_without_data(void **state)
 	assert_int_equal(cmd.kind, VIRTIO_NET_CTRL_KIND_ANNOUNCE);
 }
 
+/* The command with a driver that has negotiated `features`. */
+static int
+parse_offloads(uint64_t features, uint64_t offloads, struct virtio_net_ctrl_cmd *cmd)
+{
+	uint8_t buf[10] = {VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET};
+
+	features |= VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
+		    VIRTIO_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	memcpy(buf + 2, &offloads, sizeof(offloads));
+	return parse_with(buf, sizeof(buf), features, cmd);
+}
+
+static void
+guest_offloads_are_a_subset_of_those_negotiated(void **state)
+{
+	const uint64_t csum = VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM),
+		       tso4 = VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4),
+		       uso6 = VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO6),
+		       mac = VIRTIO_BIT(VIRTIO_NET_F_MAC);
+	const struct {
+		uint64_t features, offloads;
+		int rc;
+	} table[] = {
+		{csum | tso4, csum | tso4, 0},
+		{csum | tso4 | uso6, csum | uso6, 0},
+		{csum | tso4, 0, 0},
+		{csum, csum | tso4, -EINVAL},
+		{csum | tso4, csum | uso6, -EINVAL},
+		{csum | mac, csum | mac, -EINVAL}, /* no offload */
+		{UINT64_MAX, UINT64_MAX, -EINVAL},
+		{0, csum, -EINVAL},
+		{0, 0, 0},
+	};
+	struct virtio_net_ctrl_cmd cmd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (parse_offloads(table[i].features, table[i].offloads, &cmd) != table[i].rc)
+			fail_msg("row %zu", i);
+		if (table[i].rc == 0) {
+			assert_int_equal(cmd.kind, VIRTIO_NET_CTRL_KIND_GUEST_OFFLOADS);
+			assert_int_equal(cmd.offloads, table[i].offloads);
+		}
+	}
+}
+
+static void
+offloads_that_build_on_one_that_is_off_are_off(void **state)
+{
+	const uint64_t csum = VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM),
+		       tso6 = VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6),
+		       ecn = VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN);
+	const struct {
+		uint64_t asked, got;
+	} table[] = {
+		{csum | tso6 | ecn, csum | tso6 | ecn},
+		{csum | ecn, csum},
+		{tso6 | ecn, 0},
+		{tso6, 0},
+	};
+	struct virtio_net_ctrl_cmd cmd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		assert_int_equal(parse_offloads(csum | tso6 | ecn, table[i].asked, &cmd), 0);
+		assert_int_equal(cmd.offloads, table[i].got);
+	}
+}
+
 /* Two tables of n and m entries, plus `extra` bytes. */
 static size_t
 mac_table(uint8_t *buf, uint32_t n, uint32_t m, size_t real_n, size_t real_m)
@@ -174,11 +241,12 @@ static const struct {
 	{1, 1, 6, VIRTIO_NET_F_CTRL_MAC_ADDR},
 	{3, 0, 0, VIRTIO_NET_F_GUEST_ANNOUNCE},
 	{4, 0, 2, VIRTIO_NET_F_MQ},
+	{5, 0, 8, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS},
 };
 
 /*
  * Data that every command takes if its length is right: pairs 1, mode off, MAC 02:..., empty
- * tables.
+ * tables, no offload.
  */
 static void
 fill(uint8_t *buf, size_t i)
@@ -268,6 +336,8 @@ test_virtio_net_ctrl(void)
 		cmocka_unit_test(mac_address_is_six_bytes_of_a_station),
 		cmocka_unit_test(pairs_are_between_one_and_the_devices_maximum),
 		cmocka_unit_test(announcement_is_acknowledged_without_data),
+		cmocka_unit_test(guest_offloads_are_a_subset_of_those_negotiated),
+		cmocka_unit_test(offloads_that_build_on_one_that_is_off_are_off),
 		cmocka_unit_test(mac_tables_point_into_the_command),
 		cmocka_unit_test(mac_table_counts_must_match_the_length),
 		cmocka_unit_test(every_wrong_length_is_refused),

@@ -136,7 +136,7 @@ static void
 features_are_read_and_written_in_halves(void **state)
 {
 	struct fix *f = *state;
-	uint64_t features = virtio_net_default_features();
+	uint64_t features = virtio_net_default_features(UINT64_MAX);
 
 	for (uint32_t half = 0; half < 2; half++) {
 		wr(f, VIRTIO_PCI_COMMON_DFSELECT, 4, half);
@@ -293,6 +293,41 @@ queue_reset_register_reads_one_until_done(void **state)
 	assert_int_equal(rd(f, VIRTIO_PCI_COMMON_Q_DESCLO, 4), 0);
 }
 
+static void
+queue_that_was_reset_is_enabled_with_another_size(void **state)
+{
+	static const struct {
+		uint64_t features;
+		uint16_t size;
+		uint32_t enabled;
+	} table[] = {
+		{0, FIX_QUEUE_SIZE, 1},
+		{0, 8, 1},
+		{0, 100, 0}, /* no power of two */
+		{0, FIX_QUEUE_SIZE * 2, 0},
+		{VIRTIO_BIT(VIRTIO_F_RING_PACKED), 100, 1},
+		{VIRTIO_BIT(VIRTIO_F_RING_PACKED), 1, 1},
+	};
+	struct fix *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		driver_at(f->o, FOK,
+			FIX_MINIMAL | VIRTIO_BIT(VIRTIO_F_RING_RESET) | table[i].features);
+		driver_sets_queue(f->o, 0);
+		wr(f, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+		wr(f, VIRTIO_PCI_COMMON_STATUS, 1, DOK);
+		wr(f, VIRTIO_PCI_COMMON_Q_RESET, 2, 1);
+		assert_int_equal(rd(f, VIRTIO_PCI_COMMON_Q_SIZE, 2), FIX_QUEUE_SIZE);
+		driver_sets_queue(f->o, 0);
+		wr(f, VIRTIO_PCI_COMMON_Q_SIZE, 2, table[i].size);
+		wr(f, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+		if (rd(f, VIRTIO_PCI_COMMON_Q_ENABLE, 2) != table[i].enabled)
+			fail_msg("row %zu", i);
+		assert_int_equal(rd(f, VIRTIO_PCI_COMMON_Q_SIZE, 2), table[i].size);
+		wr(f, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	}
+}
+
 /* ---- the other structures ---- */
 
 static void
@@ -401,6 +436,35 @@ doorbell_of_a_running_queue_is_passed_on(void **state)
 		if (f->o->notify != table[i].rings)
 			fail_msg("row %zu", i);
 		assert_int_equal(rd(f, VIRTIO_PCI_NOTIFY_OFFSET + table[i].off, table[i].width), 0);
+	}
+}
+
+static void
+doorbell_with_data_has_four_bytes(void **state)
+{
+	static const struct {
+		uint32_t off, width, value;
+		bool rings;
+	} table[] = {
+		{4, 4, 0x00000001, true},
+		{4, 4, 0x80ff0001, true}, /* next entry 255, wrap counter 1 */
+		{4, 2, 0x0001, false},
+		{4, 1, 0x01, false},
+		{6, 4, 0x00000001, false},
+		{0, 4, 0x00000001, false}, /* the address counts: queue 0 does not run */
+	};
+	struct fix *f = *state;
+
+	f->o->st.device_features |= VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA);
+	driver_at(f->o, FOK, FIX_MINIMAL | VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA));
+	driver_sets_queue(f->o, 1);
+	virtio_dev_queue_enable(f->o->dev, 1);
+	virtio_dev_set_status(f->o->dev, DOK);
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		f->o->notify = 0;
+		wr(f, VIRTIO_PCI_NOTIFY_OFFSET + table[i].off, table[i].width, table[i].value);
+		if (f->o->notify != table[i].rings)
+			fail_msg("row %zu", i);
 	}
 }
 
@@ -532,7 +596,7 @@ static void
 driver_brings_the_device_up_through_registers(void **state)
 {
 	struct fix *f = *state;
-	uint64_t want = virtio_net_default_features();
+	uint64_t want = virtio_net_default_features(UINT64_MAX);
 
 	f->o->msix = true;
 	wr(f, VIRTIO_PCI_COMMON_STATUS, 1, 0);
@@ -579,11 +643,13 @@ test_virtio_pci(void)
 		VP_TEST(queue_that_is_being_started_keeps_its_registers),
 		VP_TEST(status_write_that_takes_time_is_reported),
 		VP_TEST(queue_reset_register_reads_one_until_done),
+		VP_TEST(queue_that_was_reset_is_enabled_with_another_size),
 		VP_TEST(isr_is_cleared_and_intx_lowered_by_a_byte_read),
 		VP_TEST(device_configuration_reads_at_any_width),
 		VP_TEST(configuration_fields_exist_with_their_feature_only),
 		VP_TEST(device_configuration_cannot_be_written),
 		VP_TEST(doorbell_of_a_running_queue_is_passed_on),
+		VP_TEST(doorbell_with_data_has_four_bytes),
 		VP_TEST(accesses_beyond_the_bar_are_refused),
 		VP_TEST(window_reaches_the_registers),
 		VP_TEST(wild_windows_do_nothing),

@@ -117,8 +117,7 @@ publish(enum qpair_side side)
 
 	assert_non_null(qp);
 	qp->burst = t.rig->burst;
-	qp->sf = &t.sf.sf;
-	qp->sf_ops = &test_sf_ops;
+	qpair_set_sf(qp, &t.sf.sf);
 	qp->pool = t.rig->mp;
 	for (int i = 0; i < QPAIR_SIDES; i++)
 		qp->kick_fd[i] = eventfd(0, EFD_NONBLOCK);

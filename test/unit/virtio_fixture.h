@@ -135,7 +135,7 @@ static inline struct virtio_dev_params
 owner_params(void)
 {
 	return (struct virtio_dev_params){
-		.device_features = virtio_net_default_features(),
+		.device_features = virtio_net_default_features(UINT64_MAX),
 		.num_queues = FIX_QUEUES,
 		.max_queue_size = FIX_QUEUE_SIZE,
 		.num_vectors = FIX_VECTORS,

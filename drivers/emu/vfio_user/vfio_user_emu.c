@@ -514,6 +514,9 @@ adopt_fd(struct emu *emu, enum emu_keep kind, unsigned int index, int fd)
 	case EMU_KEEP_INTX:
 		ret = index == 0 ? pci_irqs_adopt_intx(e->irqs, fd) : -EINVAL;
 		break;
+	case EMU_KEEP_KICK:
+	case EMU_KEEP_TRANSPORT:
+		break;
 	}
 	if (ret < 0 && fd >= 0)
 		close(fd);
@@ -626,6 +629,7 @@ emu_create(const struct emu_params *p, struct emu **out)
 
 static const struct emu_ops vfio_user_ops = {
 	.name = "vfio_user",
+	.pci = true,
 	.door_create = vfio_user_door_create,
 	.create = emu_create,
 	.destroy = emu_destroy,

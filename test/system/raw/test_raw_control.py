@@ -10,8 +10,9 @@ import pytest
 import pci_config as pci
 from packet_socket import frame
 from test_raw_traffic import exchange
-from virtio_driver import (BASIC_FEATURES, CTRL_ERR, CTRL_OK, DESC_WRITE, F_CTRL_MAC_ADDR,
-                           F_CTRL_RX, F_GUEST_ANNOUNCE, F_MQ, wait_for)
+from virtio_driver import (BASIC_FEATURES, CTRL_ERR, CTRL_OK, DESC_WRITE, F_CTRL_GUEST_OFFLOADS,
+                           F_CTRL_MAC_ADDR, F_CTRL_RX, F_GUEST_ANNOUNCE, F_GUEST_CSUM, F_MQ,
+                           F_RING_PACKED, wait_for)
 
 CLASS_RX = 0
 CLASS_MAC = 1
@@ -72,6 +73,34 @@ def test_mac_address_is_set_and_shown(driver, device, lab):
 def test_announcement_is_acknowledged(driver):
     driver.start()
     assert driver.control(CLASS_ANNOUNCE, 0) == CTRL_OK
+
+
+@pytest.mark.parametrize("offloads, answer", [
+    (0, CTRL_OK), (F_GUEST_CSUM, CTRL_OK), (F_GUEST_CSUM | 1 << 7, CTRL_ERR), (F_MQ, CTRL_ERR),
+    (1 << 63, CTRL_ERR), ((1 << 64) - 1, CTRL_ERR)])
+def test_guest_offloads_are_those_negotiated(driver, far, device, lab, offloads, answer):
+    def taken():
+        shown = lab.controller.cli.device(device.id, "-b", "--dbg_stats")
+        return int(shown["guest_offloads"]["value"], 16)
+
+    driver.start(BASIC_FEATURES | F_GUEST_CSUM | F_CTRL_GUEST_OFFLOADS)
+    assert taken() == F_GUEST_CSUM
+    assert driver.control(CLASS_GUEST_OFFLOADS, 0, struct.pack("<Q", offloads)) == answer
+    assert taken() == (offloads if answer == CTRL_OK else F_GUEST_CSUM)
+    exchange(driver, far, device.mac)
+
+
+def test_offloads_of_a_driver_end_with_it(driver, device, lab):
+    driver.start(BASIC_FEATURES | F_GUEST_CSUM | F_CTRL_GUEST_OFFLOADS)
+    assert driver.control(CLASS_GUEST_OFFLOADS, 0, bytes(8)) == CTRL_OK
+    driver.start(BASIC_FEATURES | F_GUEST_CSUM | F_CTRL_GUEST_OFFLOADS)
+    shown = lab.controller.cli.device(device.id, "-b", "--dbg_stats")
+    assert int(shown["guest_offloads"]["value"], 16) == F_GUEST_CSUM
+
+
+def test_packed_rings_are_not_offered_unless_configured(driver):
+    driver.start(BASIC_FEATURES | F_RING_PACKED)
+    assert driver.features & F_RING_PACKED == 0
 
 
 WRONG = {

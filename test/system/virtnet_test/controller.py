@@ -37,14 +37,17 @@ class Controller:
 
     numbers = itertools.count(1)
 
-    def __init__(self, build, folder, hosts=(), config=None, options=(), environment=None, memory=512):
+    def __init__(
+        self, build, folder, hosts=(), config=None, options=(), environment=None, memory=512, settings=None
+    ):
         self.build = Path(build)
         self.folder = Path(folder)
         self.prefix = f"virtnet-test-{os.getpid()}-{next(self.numbers)}"
         self.netns = Netns("ctl")
         self.log_path = self.folder / f"{self.prefix}.log"
         self.config_path = self.folder / f"{self.prefix}.conf"
-        self.config_path.write_text(json.dumps(config or self.default_config(hosts), indent=4))
+        config = config or {**self.default_config(hosts), **(settings or {})}
+        self.config_path.write_text(json.dumps(config, indent=4))
         self.cli = Cli(self.prefix, self.build)
         self.options = [*map(str, options)]  # behind the configuration
         self.environment = environment or {}

@@ -17,7 +17,7 @@ ROOT_PORTS = 8
 class Lab:
     """The controller knows the VMs by name, as platform.hosts; each has free root ports rp1 to rp8."""
 
-    def __init__(self, tools, vms=("vm1",), controller=Controller):
+    def __init__(self, tools, vms=("vm1",), controller=Controller, settings=None):
         self.tools = tools
         # Short, because a unix socket's path may have 107 characters at most.
         self.folder = Path(tempfile.mkdtemp(prefix="virtnet-test-", dir="/tmp"))
@@ -34,7 +34,7 @@ class Lab:
             for name in vms
         ]
         try:
-            self.controller = controller(tools.build, self.folder, hosts)
+            self.controller = controller(tools.build, self.folder, hosts, settings=settings)
             self.controller.start()
         except BaseException:
             self.close()

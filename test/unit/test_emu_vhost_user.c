@@ -1,0 +1,963 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The virtnet authors
+ */
+
+/*
+ * The vhost-user transport put together: what a client's messages do to the device and its owner,
+ * and what a successor makes of them. The test plays the door, the keeper of descriptors and the
+ * owner.
+ */
+
+#include <stdarg.h>
+
+#include "emu/emu.h"
+#include "sock_fixture.h"
+#include "vhost_user/vhost_user.h"
+#include "virtio_fixture.h"
+#include "vring/vring.h"
+
+#define PAIRS	 ((FIX_QUEUES - 1u) / 2u)
+#define RAM_SIZE 0x200000u
+#define RAM_USER 0x7f0000000000ull
+#define RAM	 0x40000000ull
+#define PROTOCOL (1ull << VHOST_USER_F_PROTOCOL_FEATURES)
+#define LOGGING	 (1ull << VHOST_F_LOG_ALL)
+#define MODERN	 (VIRTIO_BIT(VIRTIO_F_VERSION_1) | PROTOCOL)
+#define STATUS	 VHOST_USER_PROTOCOL_BIT(STATUS)
+#define ACK	 VHOST_USER_PROTOCOL_BIT(REPLY_ACK)
+
+struct fn {
+	struct owner o; /* first: the context of its operations */
+	struct emu_door door;
+	struct mailbox *mb;
+	void *transport;
+	struct emu *emu;
+	bool connected;
+	unsigned int replies, gone, disconnects;
+	int slow; /* what operations that may take time return */
+	uint32_t base[FIX_QUEUES];
+	char trace[512];
+	int ram, event;
+	int fds_before;
+	/* the keeper's */
+	int msix[FIX_QUEUES], kick[FIX_QUEUES], transport_fd[EMU_KEEP_TRANSPORT_MAX];
+};
+
+__attribute__((format(printf, 2, 3))) static int
+note(void *ctx, const char *fmt, ...)
+{
+	struct fn *f = ctx;
+	const size_t at = strlen(f->trace);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(f->trace + at, sizeof(f->trace) - at, fmt, ap);
+	va_end(ap);
+	strncat(f->trace, "; ", sizeof(f->trace) - strlen(f->trace) - 1);
+	return f->slow;
+}
+
+static void
+trace_is(struct fn *f, const char *want)
+{
+	assert_string_equal(f->trace, want);
+	f->trace[0] = '\0';
+}
+
+static void
+keep_one(int *kept, int fd)
+{
+	if (*kept >= 0)
+		close(*kept);
+	*kept = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+/* ---- door */
+
+static struct fn *
+of_door(const struct emu_door *door)
+{
+	return (struct fn *)((uintptr_t)door - offsetof(struct fn, door));
+}
+
+static void
+door_reply(struct emu_door *door)
+{
+	of_door(door)->replies++;
+}
+
+static void
+door_gone_done(struct emu_door *door)
+{
+	of_door(door)->gone++;
+}
+
+static void
+door_disconnect(struct emu_door *door)
+{
+	of_door(door)->disconnects++;
+}
+
+static void
+door_set_kick(struct emu_door *door, uint16_t queue, int fd)
+{
+	keep_one(&of_door(door)->kick[queue], fd);
+}
+
+static bool
+door_connected(const struct emu_door *door)
+{
+	return of_door(door)->connected;
+}
+
+static const struct emu_door_ops fn_door_ops = {
+	.reply = door_reply,
+	.gone_done = door_gone_done,
+	.disconnect = door_disconnect,
+	.set_kick = door_set_kick,
+	.connected = door_connected,
+};
+
+/* ---- owner */
+
+static int
+fn_driver_ok(void *ctx)
+{
+	note(ctx, "driver_ok");
+	return 0;
+}
+
+static int
+fn_reset(void *ctx)
+{
+	return note(ctx, "reset");
+}
+
+static int
+fn_queue_enable(void *ctx, uint16_t queue)
+{
+	return note(ctx, "enable %u", queue);
+}
+
+static int
+fn_queue_stop(void *ctx, uint16_t queue)
+{
+	return note(ctx, "stop %u", queue);
+}
+
+static void
+fn_irq_msix(void *ctx, uint16_t vector)
+{
+	struct fn *f = ctx;
+
+	f->emu->ops->irq_msix(f->emu, vector);
+}
+
+static void
+fn_irq_intx(void *ctx, bool level)
+{
+}
+
+static bool
+fn_msix_enabled(void *ctx)
+{
+	return true;
+}
+
+static const struct virtio_dev_ops fn_virtio_ops = {
+	.features_ok = owner_features_ok,
+	.driver_ok = fn_driver_ok,
+	.reset = fn_reset,
+	.queue_enable = fn_queue_enable,
+	.queue_stop = fn_queue_stop,
+	.irq_msix = fn_irq_msix,
+	.irq_intx = fn_irq_intx,
+	.msix_enabled = fn_msix_enabled,
+};
+
+static int
+up_mem_add(void *ctx, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
+{
+	note(ctx, "add %llx+%llx", (unsigned long long)iova, (unsigned long long)len);
+	return 0;
+}
+
+static int
+up_mem_remove(void *ctx, uint64_t iova, uint64_t len)
+{
+	note(ctx, "remove %llx", (unsigned long long)iova);
+	return 0;
+}
+
+static int
+up_mem_commit(void *ctx)
+{
+	return note(ctx, "commit");
+}
+
+static uint32_t
+up_queue_base(void *ctx, uint16_t queue)
+{
+	return ((struct fn *)ctx)->base[queue];
+}
+
+static void
+up_queue_set_base(void *ctx, uint16_t queue, uint32_t base)
+{
+	((struct fn *)ctx)->base[queue] = base;
+}
+
+static void
+up_pairs_changed(void *ctx)
+{
+}
+
+static void
+up_kick_changed(void *ctx, uint16_t queue)
+{
+	note(ctx, "kick %u", queue);
+}
+
+static int
+up_log_changed(void *ctx)
+{
+	return note(ctx, "log");
+}
+
+static int
+up_announce(void *ctx, const uint8_t mac[6])
+{
+	return note(ctx, "announce %02x..%02x", mac[0], mac[5]);
+}
+
+static void
+up_connected(void *ctx)
+{
+}
+
+static int
+up_disconnected(void *ctx)
+{
+	return note(ctx, "disconnected");
+}
+
+static void
+up_retire_fd(void *ctx, int fd)
+{
+	close(fd);
+}
+
+static void
+up_keep(void *ctx, enum emu_keep kind, unsigned int index, unsigned int count, int fd)
+{
+	struct fn *f = ctx;
+
+	for (unsigned int i = 0; i < count; i++)
+		keep_one(kind == EMU_KEEP_MSIX ? &f->msix[index + i] : &f->transport_fd[index + i],
+			fd);
+}
+
+static const struct emu_upcalls fn_upcalls = {
+	.mem_add = up_mem_add,
+	.mem_remove = up_mem_remove,
+	.mem_commit = up_mem_commit,
+	.queue_base = up_queue_base,
+	.queue_set_base = up_queue_set_base,
+	.pairs_changed = up_pairs_changed,
+	.kick_changed = up_kick_changed,
+	.log_changed = up_log_changed,
+	.announce = up_announce,
+	.connected = up_connected,
+	.disconnected = up_disconnected,
+	.retire_fd = up_retire_fd,
+	.keep = up_keep,
+};
+
+/* ---- lives of a function */
+
+static void
+fn_start(struct fn *f, bool fresh)
+{
+	const struct virtio_dev_params vp = owner_params();
+	struct emu_params p = {
+		.door = &f->door,
+		.transport = f->transport,
+		.mailbox = f->mb,
+		.fresh = fresh,
+		.up = &fn_upcalls,
+		.ctx = f,
+	};
+
+	assert_int_equal(virtio_dev_create(&f->o.st, &vp, fresh, &fn_virtio_ops, f, &f->o.dev), 0);
+	p.vdev = f->o.dev;
+	assert_int_equal(emu_driver_find("vhost_user")->create(&p, &f->emu), 0);
+}
+
+static void
+fn_end(struct fn *f)
+{
+	f->emu->ops->destroy(f->emu);
+	f->emu = NULL;
+	virtio_dev_destroy(f->o.dev);
+}
+
+static void
+adopt(struct fn *f, enum emu_keep kind, unsigned int index, int fd)
+{
+	if (fd >= 0)
+		assert_int_equal(
+			f->emu->ops->adopt_fd(f->emu, kind, index, fcntl(fd, F_DUPFD_CLOEXEC, 0)),
+			0);
+}
+
+/* The process has died, another one goes on. */
+static void
+fn_succeed(struct fn *f)
+{
+	fn_end(f);
+	fn_start(f, false);
+	for (unsigned int q = 0; q < FIX_QUEUES; q++) {
+		adopt(f, EMU_KEEP_MSIX, q, f->msix[q]);
+		adopt(f, EMU_KEEP_KICK, q, f->kick[q]);
+	}
+	for (unsigned int i = 0; i < EMU_KEEP_TRANSPORT_MAX; i++)
+		adopt(f, EMU_KEEP_TRANSPORT, i, f->transport_fd[i]);
+	f->emu->ops->adopted(f->emu);
+}
+
+static int
+setup(void **state)
+{
+	struct fn *f = calloc(1, sizeof(*f));
+
+	f->fds_before = open_fds();
+	f->door.ops = &fn_door_ops;
+	f->mb = mailbox_new();
+	f->transport = calloc(1, EMU_TRANSPORT_STATE);
+	f->ram = memfd("ram");
+	assert_int_equal(ftruncate(f->ram, RAM_SIZE), 0);
+	f->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	memset(f->msix, -1, sizeof(f->msix));
+	memset(f->kick, -1, sizeof(f->kick));
+	memset(f->transport_fd, -1, sizeof(f->transport_fd));
+	fn_start(f, true);
+	f->connected = true;
+	f->emu->ops->connected(f->emu);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fn *f = *state;
+
+	fn_end(f);
+	up_keep(f, EMU_KEEP_MSIX, 0, FIX_QUEUES, -1);
+	up_keep(f, EMU_KEEP_TRANSPORT, 0, EMU_KEEP_TRANSPORT_MAX, -1);
+	for (uint16_t q = 0; q < FIX_QUEUES; q++)
+		keep_one(&f->kick[q], -1);
+	close(f->ram);
+	close(f->event);
+	assert_int_equal(open_fds(), f->fds_before);
+	free(f->transport);
+	free(f->mb);
+	free(f);
+	return 0;
+}
+
+/* ---- messages */
+
+static void
+post(struct fn *f, uint32_t request, const void *body, uint32_t len, unsigned int nfds)
+{
+	const struct vhost_user_header hdr = {request, VHOST_USER_VERSION, len};
+
+	memcpy(f->mb->header, &hdr, sizeof(hdr));
+	memcpy(f->mb->req, body, len);
+	f->mb->req_len = len;
+	f->mb->seq++;
+	f->mb->nfds = (uint8_t)nfds;
+	f->mb->close = 0;
+	atomic_store(&f->mb->state, MAILBOX_REQUEST);
+}
+
+/* Have the request handled with a duplicate of fd. */
+static void
+handle(struct fn *f, int fd)
+{
+	int fds[MAILBOX_FDS_MAX];
+
+	memset(fds, -1, sizeof(fds));
+	if (fd >= 0)
+		fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	f->emu->ops->request(f->emu, fds);
+	if (fds[0] >= 0)
+		close(fds[0]);
+}
+
+/* @return the message has been carried out */
+static bool
+over(struct fn *f)
+{
+	assert_int_equal(atomic_load(&f->mb->state), MAILBOX_REPLY);
+	atomic_store(&f->mb->state, MAILBOX_EMPTY);
+	return !f->mb->close;
+}
+
+static bool
+tell_fd(struct fn *f, uint32_t request, const void *body, uint32_t len, int fd)
+{
+	post(f, request, body, len, fd >= 0 ? 1 : 0);
+	handle(f, fd);
+	return over(f);
+}
+
+static bool
+tell(struct fn *f, uint32_t request, uint64_t value)
+{
+	return tell_fd(f, request, &value, sizeof(value), -1);
+}
+
+/* The same with an acknowledgement. */
+static uint64_t
+ask(struct fn *f, uint32_t request, uint64_t value)
+{
+	const uint32_t flags = VHOST_USER_VERSION | VHOST_USER_F_NEED_REPLY;
+	uint64_t answer;
+
+	post(f, request, &value, sizeof(value), 0);
+	memcpy(f->mb->header + offsetof(struct vhost_user_header, flags), &flags, sizeof(flags));
+	handle(f, -1);
+	assert_true(over(f));
+	memcpy(&answer, f->mb->reply, sizeof(answer));
+	return answer;
+}
+
+static bool
+tell_ring(struct fn *f, uint32_t request, uint32_t queue, uint32_t num)
+{
+	const struct vhost_user_vring_state s = {queue, num};
+
+	return tell_fd(f, request, &s, sizeof(s), -1);
+}
+
+static bool
+tell_memory(struct fn *f)
+{
+	const struct vhost_user_mem_table t = {.n = 1, .region[0] = {RAM, RAM_SIZE, RAM_USER, 0}};
+
+	return tell_fd(f, VHOST_USER_SET_MEM_TABLE, &t, 8 + sizeof(t.region[0]), f->ram);
+}
+
+static void
+tell_ring_but_kick(struct fn *f, uint32_t queue)
+{
+	const struct vhost_user_vring_addr a = {
+		.index = queue,
+		.desc = RAM_USER + queue * 0x10000,
+		.avail = RAM_USER + queue * 0x10000 + 0x2000,
+		.used = RAM_USER + queue * 0x10000 + 0x4000,
+		.log = RAM + queue * 0x10000 + 0x4000,
+	};
+
+	assert_true(tell_ring(f, VHOST_USER_SET_VRING_NUM, queue, FIX_QUEUE_SIZE));
+	assert_true(tell_ring(f, VHOST_USER_SET_VRING_BASE, queue, 5));
+	assert_true(tell_fd(f, VHOST_USER_SET_VRING_ADDR, &a, sizeof(a), -1));
+}
+
+static bool
+tell_kick(struct fn *f, uint64_t queue)
+{
+	return tell_fd(f, VHOST_USER_SET_VRING_KICK, &queue, sizeof(queue), f->event);
+}
+
+/* A client as far as rings 0 and 1 that are enabled; DRIVER_OK has come if it tells the status. */
+static void
+running(struct fn *f, uint64_t protocol_features)
+{
+	assert_true(tell(f, VHOST_USER_SET_PROTOCOL_FEATURES, protocol_features));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN));
+	assert_true(tell_memory(f));
+	for (uint32_t q = 0; q < 2; q++) {
+		assert_true(tell_ring(f, VHOST_USER_SET_VRING_ENABLE, q, 1));
+		tell_ring_but_kick(f, q);
+		assert_true(tell_kick(f, q));
+	}
+	if ((protocol_features & STATUS) != 0)
+		assert_true(tell(f, VHOST_USER_SET_STATUS, 0x0f));
+	f->trace[0] = '\0';
+}
+
+static uint8_t
+status_of(const struct fn *f)
+{
+	return f->o.st.status;
+}
+
+/* ---- */
+
+static void
+driver_comes_up_in_the_order_of_qemu(void **state)
+{
+	struct fn *f = *state;
+
+	assert_true(tell(f, VHOST_USER_SET_PROTOCOL_FEATURES, STATUS));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN));
+	assert_true(tell(f, VHOST_USER_SET_STATUS, VIRTIO_CONFIG_S_FEATURES_OK));
+	assert_true(tell_memory(f));
+	trace_is(f, "add 40000000+200000; commit; ");
+	tell_ring_but_kick(f, 0);
+	assert_true(tell_kick(f, 0));
+	trace_is(f, "kick 0; ");
+	assert_true(tell(f, VHOST_USER_SET_STATUS, 0x0f));
+	trace_is(f, "driver_ok; ");
+	assert_true(tell_ring(f, VHOST_USER_SET_VRING_ENABLE, 0, 1));
+	trace_is(f, "enable 0; ");
+	assert_int_equal(f->o.st.queue[0].desc, RAM);
+	assert_int_equal(f->o.st.queue[0].driver, RAM + 0x2000);
+	assert_int_equal(f->o.st.queue[0].device, RAM + 0x4000);
+	assert_int_equal(f->o.st.queue[0].size, FIX_QUEUE_SIZE);
+	assert_int_equal(f->base[0], 5);
+}
+
+static void
+client_that_tells_no_status_has_a_driver_with_its_first_ring(void **state)
+{
+	struct fn *f = *state;
+
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN));
+	assert_true(tell_memory(f));
+	tell_ring_but_kick(f, 1);
+	assert_int_equal(status_of(f) & VIRTIO_CONFIG_S_DRIVER_OK, 0);
+	assert_true(tell_kick(f, 1));
+	assert_int_equal(status_of(f), 0x0f);
+}
+
+static void
+ring_that_is_not_enabled_does_not_run(void **state)
+{
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	tell_ring_but_kick(f, 2);
+	assert_true(tell_kick(f, 2));
+	assert_false(f->o.st.queue[2].enable);
+	assert_true(tell_ring(f, VHOST_USER_SET_VRING_ENABLE, 2, 1));
+	assert_true(f->o.st.queue[2].enable);
+	assert_true(tell_ring(f, VHOST_USER_SET_VRING_ENABLE, 2, 0));
+	assert_false(f->o.st.queue[2].enable);
+	trace_is(f, "kick 2; enable 2; stop 2; ");
+}
+
+static void
+pairs_are_those_whose_receive_rings_run(void **state)
+{
+	struct fn *f = *state;
+
+	assert_int_equal(f->emu->ops->pairs(f->emu), 1);
+	running(f, STATUS);
+	assert_int_equal(f->emu->ops->pairs(f->emu), 1);
+	for (uint32_t q = 2; q < 6; q++) {
+		assert_true(tell_ring(f, VHOST_USER_SET_VRING_ENABLE, q, 1));
+		tell_ring_but_kick(f, q);
+		assert_true(tell_kick(f, q));
+	}
+	assert_int_equal(f->emu->ops->pairs(f->emu), 3);
+	assert_true(tell_ring(f, VHOST_USER_SET_VRING_ENABLE, 2, 0));
+	assert_int_equal(f->emu->ops->pairs(f->emu), 1);
+}
+
+static void
+stopped_ring_tells_where_it_stands(void **state)
+{
+	const struct vhost_user_vring_state s = {1, 0};
+	struct vhost_user_vring_state answer;
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	f->base[1] = 77;
+	assert_true(tell_fd(f, VHOST_USER_GET_VRING_BASE, &s, sizeof(s), -1));
+	memcpy(&answer, f->mb->reply, sizeof(answer));
+	assert_int_equal(answer.num, 77);
+	assert_false(f->o.st.queue[1].enable);
+	trace_is(f, "stop 1; kick 1; ");
+	assert_int_equal(f->emu->ops->kick_fd(f->emu, 1), -1);
+}
+
+static void
+what_takes_time_is_answered_when_it_is_done(void **state)
+{
+	const struct vhost_user_vring_state s = {0, 0};
+	struct fn *f = *state;
+	unsigned int before;
+
+	running(f, STATUS);
+	before = f->replies;
+	f->slow = -EINPROGRESS;
+	post(f, VHOST_USER_GET_VRING_BASE, &s, sizeof(s), 0);
+	handle(f, -1);
+	assert_true(f->emu->ops->busy(f->emu));
+	assert_int_equal(f->replies, before);
+	f->slow = 0;
+	virtio_dev_op_done(f->o.dev);
+	f->emu->ops->op_done(f->emu, 0);
+	assert_false(f->emu->ops->busy(f->emu));
+	assert_int_equal(f->replies, before + 1);
+	assert_true(over(f));
+	assert_false(f->o.st.queue[0].enable);
+}
+
+static void
+control_queue_is_the_clients(void **state)
+{
+	struct fn *f = *state;
+	const uint64_t mq = VIRTIO_BIT(VIRTIO_NET_F_MQ);
+
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | mq));
+	assert_int_equal(virtio_dev_features(f->o.dev),
+		VIRTIO_BIT(VIRTIO_F_VERSION_1) | mq | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ));
+}
+
+static void
+other_features_begin_anew(void **state)
+{
+	struct fn *f = *state;
+
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN));
+	trace_is(f, "");
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | VIRTIO_BIT(VIRTIO_NET_F_CSUM)));
+	trace_is(f, "reset; ");
+	assert_true(virtio_has(virtio_dev_features(f->o.dev), VIRTIO_NET_F_CSUM));
+}
+
+static void
+reset_stops_all_and_keeps_memory(void **state)
+{
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	assert_true(tell(f, VHOST_USER_SET_STATUS, 0));
+	trace_is(f, "reset; ");
+	assert_int_equal(status_of(f), 0);
+	assert_false(f->o.st.queue[0].enable);
+}
+
+static void
+call_eventfd_is_signalled_for_its_ring_alone(void **state)
+{
+	const uint64_t queue = 1;
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	assert_true(tell_fd(f, VHOST_USER_SET_VRING_CALL, &queue, sizeof(queue), f->event));
+	virtio_dev_queue_interrupt(f->o.dev, 0);
+	assert_int_equal(eventfd_take(f->event), 0);
+	virtio_dev_queue_interrupt(f->o.dev, 1);
+	assert_int_equal(eventfd_take(f->event), 1);
+}
+
+static void
+device_that_has_failed_says_so_by_its_error_eventfds(void **state)
+{
+	const uint64_t queue = 0;
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	assert_true(tell_fd(f, VHOST_USER_SET_VRING_ERR, &queue, sizeof(queue), f->event));
+	virtio_dev_needs_reset(f->o.dev);
+	assert_int_equal(eventfd_take(f->event), 1);
+}
+
+static void
+memory_is_replaced_at_once(void **state)
+{
+	const struct vhost_user_mem_table t = {
+		.n = 1, .region[0] = {RAM, RAM_SIZE / 2, RAM_USER, 0}};
+	struct fn *f = *state;
+
+	assert_true(tell_memory(f));
+	f->trace[0] = '\0';
+	assert_true(tell_fd(f, VHOST_USER_SET_MEM_TABLE, &t, 8 + sizeof(t.region[0]), f->ram));
+	trace_is(f, "remove 40000000; add 40000000+100000; commit; ");
+}
+
+static void
+longer_packets_than_the_network_takes_are_refused(void **state)
+{
+	struct fn *f = *state;
+
+	assert_true(tell(f, VHOST_USER_SET_PROTOCOL_FEATURES, VHOST_USER_PROTOCOL_BIT(MTU) | ACK));
+	assert_int_equal(ask(f, VHOST_USER_NET_SET_MTU, 1500), 0);
+	assert_int_not_equal(ask(f, VHOST_USER_NET_SET_MTU, 1501), 0);
+}
+
+static void
+migrated_guest_is_announced(void **state)
+{
+	static const uint8_t mac[8] = {0x02, 0, 0, 0, 0, 0x55};
+	struct fn *f = *state;
+
+	assert_true(tell_fd(f, VHOST_USER_SEND_RARP, mac, sizeof(mac), -1));
+	trace_is(f, "announce 02..55; ");
+}
+
+/* ---- dirty log */
+
+static int
+log_file(void)
+{
+	const int fd = memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_int_equal(ftruncate(fd, 0x3000), 0);
+	return fd;
+}
+
+static bool
+tell_log(struct fn *f, int fd, uint64_t offset)
+{
+	const struct vhost_user_log log = {.size = 0x1000, .offset = offset};
+
+	return tell_fd(f, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), fd);
+}
+
+static const struct vring_log *
+log_of(struct fn *f, uint16_t queue, uint64_t *used)
+{
+	return f->emu->ops->log(f->emu, queue, used);
+}
+
+static void
+log_is_written_from_the_feature_on_until_it_is_gone(void **state)
+{
+	const int fd = log_file();
+	struct fn *f = *state;
+	uint64_t used;
+
+	running(f, STATUS);
+	assert_true(tell_log(f, fd, 8));
+	assert_null(log_of(f, 0, &used));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | LOGGING));
+	trace_is(f, "log; ");
+	assert_non_null(log_of(f, 0, &used));
+	assert_int_equal(log_of(f, 0, &used)->size, 0x1000);
+	log_of(f, 0, &used)->bits[0] = 0x5a;
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN));
+	assert_null(log_of(f, 0, &used));
+	assert_int_equal(pread(fd, &used, 1, 8), 1);
+	assert_int_equal((uint8_t)used, 0x5a);
+	close(fd);
+}
+
+static void
+used_ring_is_logged_where_the_client_says(void **state)
+{
+	struct vhost_user_vring_addr a = {
+		.index = 1,
+		.flags = 1u << VHOST_VRING_F_LOG,
+		.desc = RAM_USER + 0x10000,
+		.avail = RAM_USER + 0x12000,
+		.used = RAM_USER + 0x14000,
+		.log = 0x123000,
+	};
+	const int fd = log_file();
+	struct fn *f = *state;
+	uint64_t used;
+
+	running(f, STATUS);
+	assert_true(tell_log(f, fd, 0));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | LOGGING));
+	assert_true(tell_fd(f, VHOST_USER_SET_VRING_ADDR, &a, sizeof(a), -1));
+	trace_is(f, "log; log; ");
+	assert_non_null(log_of(f, 1, &used));
+	assert_int_equal(used, 0x123000);
+	close(fd);
+}
+
+static void
+log_that_could_be_truncated_is_refused(void **state)
+{
+	struct fn *f = *state;
+	int fd = memfd("log");
+
+	assert_int_equal(ftruncate(fd, 0x3000), 0);
+	running(f, STATUS);
+	assert_false(tell_log(f, fd, 0));
+	close(fd);
+}
+
+/* ---- successors */
+
+static void
+successor_goes_on_with_the_same_client(void **state)
+{
+	const uint64_t queue = 1;
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	assert_true(tell_fd(f, VHOST_USER_SET_VRING_CALL, &queue, sizeof(queue), f->event));
+	fn_succeed(f);
+	assert_int_equal(f->disconnects, 0);
+	/* What the predecessor may have owed. */
+	assert_true(eventfd_take(f->event) >= 1);
+	assert_true(f->emu->ops->kick_fd(f->emu, 1) >= 0);
+	assert_int_equal(status_of(f), 0x0f);
+	assert_true(tell_ring(f, VHOST_USER_GET_VRING_BASE, 0, 0));
+	trace_is(f, "stop 0; kick 0; ");
+}
+
+static void
+successor_goes_on_writing_the_log(void **state)
+{
+	const int fd = log_file();
+	struct fn *f = *state;
+	uint64_t used;
+
+	running(f, STATUS);
+	assert_true(tell_log(f, fd, 0));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | LOGGING));
+	fn_succeed(f);
+	assert_non_null(log_of(f, 0, &used));
+	log_of(f, 0, &used)->bits[1] = 0x77;
+	assert_int_equal(pread(fd, &used, 1, 1), 1);
+	assert_int_equal((uint8_t)used, 0x77);
+	assert_int_equal(f->disconnects, 0);
+	close(fd);
+}
+
+static void
+successor_without_the_log_ends_the_connection(void **state)
+{
+	const int fd = log_file();
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	assert_true(tell_log(f, fd, 0));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | LOGGING));
+	up_keep(f, EMU_KEEP_TRANSPORT, 0, EMU_KEEP_TRANSPORT_MAX, -1);
+	fn_succeed(f);
+	assert_int_equal(f->disconnects, 1);
+	close(fd);
+}
+
+static void
+state_that_makes_no_sense_ends_the_connection(void **state)
+{
+	struct fn *f = *state;
+	struct vhost_user_state *s = f->transport;
+
+	running(f, STATUS);
+	s->ring[0].size = UINT32_MAX;
+	fn_succeed(f);
+	assert_int_equal(f->disconnects, 1);
+	f->emu->ops->disconnected(f->emu);
+	assert_int_equal(f->gone, 1);
+}
+
+static void
+message_handled_twice_has_the_effect_of_one(void **state)
+{
+	const uint64_t queue = 0;
+	struct fn *f = *state;
+
+	running(f, STATUS);
+	assert_true(tell_ring(f, VHOST_USER_GET_VRING_BASE, 0, 0));
+	tell_ring_but_kick(f, 0);
+	post(f, VHOST_USER_SET_VRING_KICK, &queue, sizeof(queue), 1);
+	handle(f, f->event);
+	/* It died before its reply was stored. */
+	atomic_store(&f->mb->state, MAILBOX_REQUEST);
+	fn_succeed(f);
+	handle(f, f->event);
+	assert_true(over(f));
+	assert_true(f->o.st.queue[0].enable);
+	assert_true(f->emu->ops->kick_fd(f->emu, 0) >= 0);
+}
+
+static void
+client_that_goes_leaves_nothing(void **state)
+{
+	const uint64_t queue = 1;
+	const int fd = log_file();
+	struct fn *f = *state;
+	uint64_t used;
+
+	running(f, STATUS);
+	assert_true(tell_fd(f, VHOST_USER_SET_VRING_CALL, &queue, sizeof(queue), f->event));
+	assert_true(tell_log(f, fd, 0));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | LOGGING));
+	f->connected = false;
+	f->emu->ops->disconnected(f->emu);
+	assert_int_equal(f->gone, 1);
+	assert_null(log_of(f, 0, &used));
+	for (unsigned int i = 0; i < FIX_QUEUES; i++) {
+		assert_int_equal(f->msix[i], -1);
+		assert_int_equal(f->kick[i], -1);
+	}
+	for (unsigned int i = 0; i < EMU_KEEP_TRANSPORT_MAX; i++)
+		assert_int_equal(f->transport_fd[i], -1);
+	close(fd);
+}
+
+static void
+refused_request_ends_the_connection(void **state)
+{
+	struct fn *f = *state;
+
+	post(f, VHOST_USER_SET_FEATURES, &(uint64_t){MODERN}, 8, 0);
+	f->emu->ops->refuse(f->emu);
+	assert_false(over(f));
+	assert_int_equal(status_of(f), 0);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+/* Whatever a thread keeps from its first signal on is there before descriptors are counted. */
+static int
+signal_once(void **state)
+{
+	const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct pci_irqs *irqs;
+
+	assert_int_equal(pci_irqs_create(1, NULL, NULL, &irqs), 0);
+	assert_int_equal(pci_irqs_set_msix(irqs, 0, 1, &event), 0);
+	pci_irq_msix(irqs, 0);
+	pci_irqs_destroy(irqs);
+	return 0;
+}
+
+static int
+test_emu_vhost_user(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(driver_comes_up_in_the_order_of_qemu),
+		T(client_that_tells_no_status_has_a_driver_with_its_first_ring),
+		T(ring_that_is_not_enabled_does_not_run),
+		T(pairs_are_those_whose_receive_rings_run),
+		T(stopped_ring_tells_where_it_stands),
+		T(what_takes_time_is_answered_when_it_is_done),
+		T(control_queue_is_the_clients),
+		T(other_features_begin_anew),
+		T(reset_stops_all_and_keeps_memory),
+		T(call_eventfd_is_signalled_for_its_ring_alone),
+		T(device_that_has_failed_says_so_by_its_error_eventfds),
+		T(memory_is_replaced_at_once),
+		T(longer_packets_than_the_network_takes_are_refused),
+		T(migrated_guest_is_announced),
+		T(log_is_written_from_the_feature_on_until_it_is_gone),
+		T(used_ring_is_logged_where_the_client_says),
+		T(log_that_could_be_truncated_is_refused),
+		T(successor_goes_on_with_the_same_client),
+		T(successor_goes_on_writing_the_log),
+		T(successor_without_the_log_ends_the_connection),
+		T(state_that_makes_no_sense_ends_the_connection),
+		T(message_handled_twice_has_the_effect_of_one),
+		T(client_that_goes_leaves_nothing),
+		T(refused_request_ends_the_connection),
+	};
+
+	return cmocka_run_group_tests_name("emu_vhost_user", tests, signal_once, NULL);
+}
+
+REGISTER_TEST_COMMAND(emu_vhost_user, test_emu_vhost_user)
