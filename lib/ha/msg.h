@@ -116,6 +116,7 @@ enum ha_fd_kind {
 	HA_FD_MSIX = 6,	   /**< eventfd per vector */
 	HA_FD_INTX = 7,	   /**< index 0 */
 	HA_FD_SF = 8,	   /**< SF driver's own, e.g. TAP queues */
+	HA_FD_TRANSPORT = 9, /**< emu driver's own */
 	HA_FD_KINDS
 };
 

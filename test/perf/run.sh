@@ -14,7 +14,7 @@ build=${VIRTNET_BUILD:-$top/build}
 needs_build=true
 for word; do
     case $word in
-    --ab | --rst | -h | --help) needs_build=false ;;
+    --ab | --rst | --svg | --doc | --list | -h | --help) needs_build=false ;;
     --build | --build=*) die "give the build folder as VIRTNET_BUILD" ;;
     esac
 done

@@ -109,3 +109,18 @@ def test_hotplug_names_what_it_does_not_take(lab):
         changed = {**good, option: value}
         assert refused(*[word for pair in changed.items() for word in pair]), f"{option} {value}"
     assert lab.cli.good("list")["devices"][-1]["mac"] != good["-m"]
+
+
+def test_hotplug_says_why_a_feature_is_refused(lab):
+    for features, words in (
+        (1 << 34, "VIRTIO_F_RING_PACKED needs packed_vq 1 in virtnet.conf"),
+        (1 << 15, "VIRTIO_F_MRG_RX_BUFFER needs mrg_rxbuf 1 in virtnet.conf"),
+        (1 << 60, "0x1000000000000000 is not supported"),
+        (1 << 7, "VIRTIO_NET_F_GUEST_TSO4 needs VIRTIO_NET_F_GUEST_CSUM"),
+        (1 << 56, "VIRTIO_NET_F_HOST_USO needs VIRTIO_NET_F_CSUM"),
+        (1 << 2, "VIRTIO_NET_F_CTRL_GUEST_OFFLOADS needs VIRTIO_NET_F_CTRL_VQ"),
+    ):
+        answer = lab.cli(
+            "hotplug", "-i", "mlx5_0", "-m", "0C:C4:7A:FF:22:97", "-t", 1500, "-qp", 1, "-s", 256, "-f", hex(features)
+        )
+        assert answer.reply["errno"] == -1000 and words in answer.reply["errstr"], answer

@@ -38,4 +38,4 @@ def test_results_become_a_table_of_the_guide(build, tmp_path):
     file = tmp_path / "perf.json"
     harness(build, "--runs", "1", "--only", "ring tx 64", "--json", str(file))
     text = harness(build, "--rst", str(file))
-    assert ".. list-table::" in text and "ring tx 64" in text
+    assert ".. csv-table::" in text and "ring tx 64" in text

@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 The virtnet authors
-"""One measurement: a controller of a build, one device, virtnet-perf on it, and what both say."""
+"""Ours alone: a controller of a build, one device, virtnet-perf on it, and what both say."""
 
-import contextlib
 import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "test" / "system"))
+from machine import Watch, raise_group
+from servers import FRAME_MTU, Controller, cpus, wait_until, worker_counters
+from stats import disturbed, enough, range_of, without_outliers
 
-from virtnet_test.controller import Controller  # noqa: E402  (the path comes first)
-from virtnet_test.wait import wait_until  # noqa: E402
-
-TELEMETRY_MAX = 16384
 SIZES = (64, 1518)  # bytes of a frame without its checksum
-FRAME_MTU = 1518  # lets the largest of them pass a TAP
 
 
 @dataclass(frozen=True)
@@ -58,54 +52,6 @@ def rows():
     return made
 
 
-def telemetry(prefix, command):
-    """Reply of one telemetry command of a controller."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        sock.settimeout(30)
-        sock.connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2")
-        sock.recv(TELEMETRY_MAX)
-        sock.send(command.encode())
-        return json.loads(sock.recv(TELEMETRY_MAX))[command]
-
-
-def worker_counters(prefix):
-    """Sums over the worker lcores."""
-    total = {}
-    for lcore in telemetry(prefix, "/virtnet/workers").values():
-        if isinstance(lcore, dict):
-            for key, value in lcore.items():
-                total[key] = total.get(key, 0) + value
-    return total
-
-
-def thread_times(pid):
-    """(nanoseconds run, nanoseconds ready while something else ran) of each thread of a process."""
-    times = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            ran, waited, _ = map(int, (task / "schedstat").read_text().split())
-            times[task.name] = (ran, waited)
-    return times
-
-
-def worker_waited_ms(before, after):
-    """How long the busiest thread, the worker, could not run."""
-    used = [(ran - before[tid][0], waited - before[tid][1]) for tid, (ran, waited) in after.items() if tid in before]
-    return max(used)[1] / 1e6
-
-
-def raise_group(pid, nice):
-    """Where the kernel groups processes by session, a process's priority counts within its session only."""
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
-
-
-def cpu_times():
-    """(steal, all) of all CPUs since the machine started, in clock ticks."""
-    fields = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
-    return fields[7], sum(fields)
-
-
 class Bench:
     """Measures rows; one driver program for all builds, so that only the device differs."""
 
@@ -116,10 +62,8 @@ class Bench:
         self.queue_size = queue_size
         self.nice = nice
         self.commands = {}
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-        raise_group(os.getpid(), nice)
         # The driver shares a CPU with the control lcore, which sleeps; the worker has the other one for itself.
-        self.cpu = sorted(os.sched_getaffinity(0))[0]
+        self.cpu = cpus()[0]
 
     def measure(self, build, row):
         """Figures of one run."""
@@ -154,18 +98,14 @@ class Bench:
         }
         pid = controller.process.pid  # "ip netns exec" has become the controller
         raise_group(pid, self.nice)
-        steal, ticks = cpu_times()
-        threads, before = thread_times(pid), worker_counters(controller.prefix)
+        watch, before = Watch(pid), worker_counters(controller.prefix)
         done = subprocess.run(
             driver, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=self.seconds + self.warmup + 60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"virtnet-perf ended with {done.returncode}: {done.stderr}"
         after = worker_counters(controller.prefix)
-        result = json.loads(done.stdout)
-        result["worker_waited_ms"] = worker_waited_ms(threads, thread_times(pid))
-        steal_now, ticks_now = cpu_times()
-        result["steal"] = (steal_now - steal) / max(1, ticks_now - ticks)
+        result = {**json.loads(done.stdout), **watch.done()}
         return finish(result, {key: after[key] - before[key] for key in after})
 
 
@@ -178,3 +118,62 @@ def finish(result, worker):
     result["worker_busy"] = worker["busy_cycles"] / max(1, cycles)
     result["worker"] = worker
     return result
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def summarise(runs):
+    """What a row's runs say, and how many of them do not count."""
+    good = [run for run in runs if disturbed(run) is None]
+    kept = without_outliers(good, "busy_cycles")
+    summary = {
+        "runs": len(runs),
+        "steal": sum(disturbed(run) == "steal" for run in runs),
+        "waited": sum(disturbed(run) == "waited" for run in runs),
+        "spread": len(good) - len(kept),
+        "counted": len(kept),
+    }
+    if enough(len(kept), len(runs)):
+        for key in ("pps", "busy_cycles", "worker_busy", "driver_busy"):
+            summary[key] = range_of([run[key] for run in kept])
+    return summary
+
+
+def run_matrix(bench, build, chosen, count):
+    """Every row once, then every row again: what changes with time hits all alike."""
+    runs = {row.name: [] for row in chosen}
+    for number in range(count):
+        for row in chosen:
+            run = bench.measure(build, row)
+            runs[row.name].append(run)
+            progress(f"{number + 1}/{count}  {row.name:14}  {run['pps'] / 1e6:7.3f} Mpps  "
+                     f"{run['busy_cycles']:7.1f} cycles  {disturbed(run) or ''}")
+    return [{"name": row.name, "size": row.size, "commands": bench.commands[row.name], "runs": runs[row.name],
+             "summary": summarise(runs[row.name])} for row in chosen]
+
+
+def run_pairs(bench, builds, chosen, count):
+    """Runs of A and B in turn, the first of a pair changing; both of a pair must be undisturbed."""
+    results = []
+    for row in chosen:
+        pairs = []
+        for number in range(count):
+            order = (0, 1) if number % 2 == 0 else (1, 0)
+            pair = {which: bench.measure(builds[which], row) for which in order}
+            why = disturbed(pair[0]) or disturbed(pair[1])
+            ratio = pair[1]["busy_cycles"] / pair[0]["busy_cycles"]
+            pairs.append({"a": pair[0], "b": pair[1], "ratio": ratio, "disturbed": why})
+            progress(f"{number + 1}/{count}  {row.name:14}  A {pair[0]['busy_cycles']:7.1f}  "
+                     f"B {pair[1]['busy_cycles']:7.1f} cycles  B/A {ratio:.3f}  {why or ''}")
+        good = [pair for pair in pairs if pair["disturbed"] is None]
+        kept = without_outliers(good, "ratio")
+        summary = {"pairs": count, "disturbed": count - len(good), "spread": len(good) - len(kept),
+                   "counted": len(kept)}
+        if kept:
+            summary["ratio"] = range_of([pair["ratio"] for pair in kept])
+            summary["a"] = range_of([pair["a"]["busy_cycles"] for pair in kept])
+            summary["b"] = range_of([pair["b"]["busy_cycles"] for pair in kept])
+        results.append({"name": row.name, "size": row.size, "pairs": pairs, "summary": summary})
+    return results
