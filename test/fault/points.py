@@ -32,6 +32,11 @@ class Way:
     passage: int = 1  # the how manieth
     allow_ms: int = 3000
     ring: str = "split-event-idx-indirect"  # of fault_lab.RINGS
+    transport: str = "vfio-user"  # of fault_lab.TRANSPORTS
+
+    def named(self, name):
+        """A test's name."""
+        return f"{name} by {self.trigger}, {self.ring}, {self.transport}"
 
 
 # Network devices come and go: the kernel does that under one lock, for seconds on a busy machine.
@@ -56,6 +61,12 @@ WAYS = (
     Way("device.start.", "start", allow_ms=SLOW_MS),
     Way("device.sf.", "start", allow_ms=SLOW_MS),
     Way("emu.gone.", "disconnect", allow_ms=SLOW_MS),
+    Way("emu.gone.", "disconnect", allow_ms=SLOW_MS, transport="vhost-user"),
+    Way("emu.ring.", "start", allow_ms=SLOW_MS, transport="vhost-user"),
+    Way("emu.features.", "messages", transport="vhost-user"),
+    Way("emu.status.", "messages", transport="vhost-user"),
+    Way("emu.backend.", "messages", transport="vhost-user"),
+    Way("emu.log.", "messages", transport="vhost-user"),
     Way("device.hotplug.", "hotplug", allow_ms=SLOW_MS),
     Way("device.unplug.", "unplug", allow_ms=SLOW_MS),
     Way("device.remove.", "unplug", allow_ms=SLOW_MS),

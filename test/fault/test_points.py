@@ -2,11 +2,14 @@
 # Copyright(c) 2026 The virtnet authors
 """Death at each named step of a ring update, a register access, a hand-over: a build with fault injection."""
 
+import os
 import signal
+import socket
 
 import pytest
 
 from points import HANDED_OVER, fault_points, ways_of
+from virtnet_test import vhost_user
 from virtnet_test.wait import wait_until
 
 POINTS = [(name, way) for name in fault_points() for way in ways_of(name)]
@@ -22,7 +25,9 @@ OTHER_ACTIONS = [
     ("vring.packed.written", "stop"),
 ]
 # Triggers during which another device changes; the one with traffic is only a witness.
-OTHER_DEVICE = ("start", "disconnect", "unplug")
+OTHER_DEVICE = ("start", "disconnect", "unplug", "messages")
+LOG_BYTES = 4096
+ACKNOWLEDGE = 1  # of device_status
 
 
 class Injection:
@@ -94,6 +99,25 @@ def by_disconnect(lab, injection):
     lab.traffic_on(lab.devices[1:]).stop()
 
 
+def by_messages(lab, injection):
+    """A vhost-user client says what virtnet-fault does not; each message is answered once, by whoever lives."""
+    log = os.memfd_create("log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)  # it must not shrink
+    os.ftruncate(log, LOG_BYTES)
+    ours, theirs = socket.socketpair()
+    with vhost_user.Client(lab.devices[1].socket) as client, ours, theirs:
+        client.negotiate()
+        injection.arm()
+        features = client.features() & ~vhost_user.F_LOG_ALL
+        client.set_features(features)
+        client.set_status(ACKNOWLEDGE)
+        client.tell(vhost_user.SET_BACKEND_REQ_FD, fds=(theirs.fileno(),))
+        client.set_log_base(log, LOG_BYTES)
+        client.set_features(features | vhost_user.F_LOG_ALL)
+        injection.wait_passed(lab)
+        assert client.status() & ACKNOWLEDGE
+    os.close(log)
+
+
 def by_hotplug(lab, injection):
     """Whatever has become of the device: it is there and can be removed, or it is not there."""
     injection.arm()
@@ -129,14 +153,14 @@ def gone(lab, device):
 
 TRIGGERS = {
     "traffic": by_traffic, "kill": by_kill, "restart": by_restart, "start": by_start, "disconnect": by_disconnect,
-    "hotplug": by_hotplug, "unplug": by_unplug,
+    "hotplug": by_hotplug, "unplug": by_unplug, "messages": by_messages,
 }  # fmt: skip
 
 
 def die_at(new_lab, fault_build, folder, name, way, action="kill"):
     injection = Injection(folder, name, way, action)
     lab = new_lab(
-        build=fault_build, ring=way.ring, environment=injection.environment,
+        build=fault_build, ring=way.ring, transport=way.transport, environment=injection.environment,
         devices=2 if way.trigger in OTHER_DEVICE else 1,
     )  # fmt: skip
     lab.start_traffic(devices=lab.devices[:1])
@@ -154,7 +178,7 @@ def test_each_point_can_be_reached():
     assert {name for name, _ in OTHER_ACTIONS} <= set(fault_points()), "points of OTHER_ACTIONS are no more"
 
 
-@pytest.mark.parametrize("name, way", POINTS, ids=[f"{name} by {way.trigger}, {way.ring}" for name, way in POINTS])
+@pytest.mark.parametrize("name, way", POINTS, ids=[way.named(name) for name, way in POINTS])
 def test_death_at(new_lab, fault_build, tmp_path, name, way):
     die_at(new_lab, fault_build, tmp_path, name, way)
 
