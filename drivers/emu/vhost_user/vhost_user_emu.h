@@ -15,6 +15,7 @@
  */
 
 #include "emu/emu.h"
+#include "ha/log_limit.h"
 #include "pci/pci.h"
 #include "vhost_user/vhost_user.h"
 #include "vring/vring.h"
@@ -57,6 +58,7 @@ struct vhost_user_emu {
 	uint64_t features; /**< VHOST_USER_STEP_FEATURES: those to take */
 	bool stranger; /**< a client is connected that nothing is known of: adopted() ends that */
 	int backend;   /**< -1: none */
+	struct log_limit log_limit; /**< of lines that the client can cause */
 	bool logging;
 	unsigned int log_at; /**< of log[]: in force, or to be */
 	struct vhost_user_log_map log[2];

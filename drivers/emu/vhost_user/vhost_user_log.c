@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "state/fault_point.h"
@@ -42,6 +43,15 @@ seal(int fd)
 	return seals >= 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0 ? 0 : -EPERM;
 }
 
+/* Looked at after the seal: before it, the client may have cut the file since it was checked. */
+static bool
+is_long_enough(int fd, uint64_t end)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_size >= 0 && (uint64_t)st.st_size >= end;
+}
+
 static int
 log_map(struct vhost_user_log_map *m, uint64_t size, uint64_t offset, int fd)
 {
@@ -53,6 +63,8 @@ log_map(struct vhost_user_log_map *m, uint64_t size, uint64_t offset, int fd)
 	ret = seal(fd);
 	if (ret < 0)
 		return ret;
+	if (size > UINT64_MAX - offset || !is_long_enough(fd, offset + size))
+		return -EINVAL;
 	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(offset - skip));
 	if (map == MAP_FAILED)
 		return -errno;

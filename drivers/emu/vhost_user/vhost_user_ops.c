@@ -218,9 +218,15 @@ op_backend_channel(void *ctx, int fd)
 static void
 op_log(void *ctx, int level, const char *msg)
 {
-	RTE_SET_USED(ctx);
+	struct vhost_user_emu *e = ctx;
+	unsigned int left_out;
+
+	if (!log_limit_take(&e->log_limit, &left_out))
+		return;
 	rte_log(level <= LOG_WARNING ? RTE_LOG_WARNING : RTE_LOG_INFO, vhost_user_ops_logtype,
 		"%s\n", msg);
+	if (left_out > 0)
+		rte_log(RTE_LOG_WARNING, vhost_user_ops_logtype, "%u lines left out\n", left_out);
 }
 
 const struct vhost_user_device_ops vhost_user_emu_device_ops = {
