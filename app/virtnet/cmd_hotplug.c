@@ -184,8 +184,7 @@ parse_transport(const struct controller *c, const struct request *req, struct de
 	snprintf(conf->transport, sizeof(conf->transport), "%s", ops->name);
 	if (request_arg(req, "legacy")->given) {
 		snprintf(detail, DETAIL_LEN,
-			"transitional devices (legacy) are not available over %s",
-			conf->transport);
+			"transitional devices (legacy) are not available over %s", conf->transport);
 		return VN_ERR_OPT_NOT_SUPPORTED;
 	}
 	return 0;

@@ -62,7 +62,7 @@ struct config {
 	char serial[CONFIG_NAME_LEN];	  /**< of the board, first part of each VUID */
 	char socket_dir[CONFIG_PATH_LEN]; /**< a device listens at <socket_dir>/<VUID>.sock */
 	char emu[CONFIG_NAME_LEN];	  /**< of drivers/emu; a device may be plugged with another */
-	char vhost_mode[CONFIG_NAME_LEN]; /**< who listens at a vhost-user socket: config_vhost_client() */
+	char vhost_mode[CONFIG_NAME_LEN]; /**< config_vhost_client() */
 	char sf[CONFIG_NAME_LEN];	  /**< of drivers/sf */
 	char sf_args[512];		  /**< key=value,... for the SF driver */
 	uint64_t max_host_functions;	  /**< 0: what a card has of each kind */

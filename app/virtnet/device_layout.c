@@ -254,8 +254,8 @@ ident_from_v1(
 static const struct virtio_state *
 registers(const struct shape *sh)
 {
-	return state_block_section(sh->blk, STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION,
-		sizeof(struct virtio_state));
+	return state_block_section(
+		sh->blk, STATE_SEC_VIRTIO, VIRTIO_STATE_VERSION, sizeof(struct virtio_state));
 }
 
 static int

@@ -115,8 +115,7 @@ add_settings(json_t *o, const struct device *dev, const struct virtio_state *vs)
 {
 	const bool up = (vs->config.status & VIRTIO_NET_S_LINK_UP) != 0;
 
-	add_str(o, "num_msix", "%u",
-		dev->conf.num_msix);
+	add_str(o, "num_msix", "%u", dev->conf.num_msix);
 	add_str(o, "num_queues", "%u", vs->num_queues);
 	add_str(o, "enabled_queues", "%u", enabled_queues(vs));
 	add_str(o, "max_queue_size", "%u", dev->conf.max_queue_size);

@@ -29,8 +29,8 @@
  *	ended after					transmit	receive
  *	chains taken, frames read			sent again	lost
  *	packets sent, frames copied into buffers	sent again	lost
- *	positions in the record				done: the successor stores the index
- *	index in the driver's used ring			done
+ *	positions (packed: used entries) in the record	done: the successor stores the rest
+ *	index, or first used entry, in the ring		done
  *
  * What may be sent twice or lost is what the burst under way had: VRING_BURST packets at most.
  */

@@ -58,7 +58,8 @@ checksum(const uint8_t *p, size_t len)
 }
 
 static int
-open_socket(const char *address, const char *port, int (*use)(int, const struct sockaddr *, socklen_t))
+open_socket(
+	const char *address, const char *port, int (*use)(int, const struct sockaddr *, socklen_t))
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST};
 	struct addrinfo *ai;
@@ -145,7 +146,9 @@ receive_all(const char *address, const char *port)
 	for (;;) {
 		char control[256];
 		struct iovec iov = {.iov_base = buf, .iov_len = sizeof(buf)};
-		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		struct msghdr msg = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
 			.msg_controllen = sizeof(control)};
 		ssize_t len;
 		size_t segment;
@@ -178,6 +181,7 @@ main(int argc, char **argv)
 		return send_all(argv[2], argv[3], atoi(argv[4]), (uint32_t)atoi(argv[5]));
 	if (argc == 4 && strcmp(argv[1], "receive") == 0)
 		return receive_all(argv[2], argv[3]);
-	fprintf(stderr, "usage: udp-segments send ADDRESS PORT BYTES BURSTS | receive ADDRESS PORT\n");
+	fprintf(stderr,
+		"usage: udp-segments send ADDRESS PORT BYTES BURSTS | receive ADDRESS PORT\n");
 	return 2;
 }

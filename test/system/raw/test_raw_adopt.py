@@ -10,11 +10,13 @@ import pytest
 
 from conftest import connect
 from packet_socket import frame
-from virtio_driver import wait_for
+from test_raw_traffic import exchange
+from virtio_driver import (BASIC_FEATURES, CTRL_OK, F_CTRL_GUEST_OFFLOADS, F_GUEST_CSUM, wait_for)
 from virtnet_test.group import Group
 
 MB = 1 << 20
 IOVA = 1 << 32
+CLASS_GUEST_OFFLOADS = 5
 
 
 @pytest.fixture(name="group")
@@ -96,3 +98,15 @@ def test_a_file_that_was_truncated_costs_its_own_ranges(group, driver, memory, f
     driver.send(frame("ff:ff:ff:ff:ff:ff", b"here I am" + bytes(60)))
     assert b"here I am" in far.receive()
     driver.client.dma_unmap(IOVA, MB)
+
+
+@pytest.mark.parametrize("offloads", [0, F_GUEST_CSUM], ids=["off", "on"])
+def test_what_the_driver_takes_is_known_to_a_successor(group, driver, far, device, lab, offloads):
+    driver.start(BASIC_FEATURES | F_GUEST_CSUM | F_CTRL_GUEST_OFFLOADS)
+    assert driver.control(CLASS_GUEST_OFFLOADS, 0, offloads.to_bytes(8, "little")) == CTRL_OK
+    crash(group)
+    shown = lab.controller.cli.device(device.id, "-b", "--dbg_stats")
+    assert int(shown["guest_offloads"]["value"], 16) == offloads
+    exchange(driver, far, device.mac)
+    assert driver.control(CLASS_GUEST_OFFLOADS, 0, bytes(8)) == CTRL_OK
+    exchange(driver, far, device.mac)
