@@ -145,6 +145,18 @@ other_features_begin_anew(void **state)
 }
 
 static void
+feature_without_what_it_needs_is_left_out(void **state)
+{
+	const uint64_t orphans = VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN);
+	struct fn *f = *state;
+
+	f->o.st.device_features |= orphans;
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | orphans));
+	assert_true(virtio_has(virtio_dev_features(f->o.dev), VIRTIO_F_VERSION_1));
+	assert_int_equal(virtio_dev_features(f->o.dev) & orphans, 0);
+}
+
+static void
 reset_stops_all_and_keeps_memory(void **state)
 {
 	struct fn *f = *state;
@@ -451,6 +463,7 @@ test_emu_vhost_user(void)
 		T(what_takes_time_is_answered_when_it_is_done),
 		T(control_queue_is_the_clients),
 		T(other_features_begin_anew),
+		T(feature_without_what_it_needs_is_left_out),
 		T(reset_stops_all_and_keeps_memory),
 		T(call_eventfd_is_signalled_for_its_ring_alone),
 		T(device_that_has_failed_says_so_by_its_error_eventfds),

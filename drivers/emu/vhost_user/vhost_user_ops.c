@@ -13,6 +13,7 @@
 
 #include "sock/discard.h"
 #include "state/fault_point.h"
+#include "virtio/features.h"
 #include "vhost_user_emu.h"
 #include "vring/hostmem.h"
 
@@ -38,6 +39,21 @@ op_get_features(void *ctx)
 }
 
 /*
+ * QEMU's user may take a feature away that others need ("csum=off" leaves host_ecn and host_uso on),
+ * and Linux accepts what is left. It means nothing then; the registers of our own device would
+ * refuse it, here it would cost the VM its network.
+ */
+static uint64_t
+without_orphans(uint64_t features)
+{
+	unsigned int needs;
+
+	while (virtio_net_check_features(features, &needs, NULL) < 0)
+		features &= ~VIRTIO_BIT(needs);
+	return features;
+}
+
+/*
  * Clients say what the device has to know, which need not be what the driver has accepted: a control
  * virtqueue is none of our business, and DPDK's virtio-user leaves it out while it has queues by it.
  */
@@ -48,7 +64,7 @@ whole(const struct vhost_user_emu *e, uint64_t features)
 
 	if ((features & CTRL_FEATURES) != 0)
 		features |= ctrl & virtio_dev_state(e->vdev)->device_features;
-	return features;
+	return without_orphans(features);
 }
 
 int
