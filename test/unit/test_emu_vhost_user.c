@@ -147,7 +147,8 @@ other_features_begin_anew(void **state)
 static void
 feature_without_what_it_needs_is_left_out(void **state)
 {
-	const uint64_t orphans = VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN);
+	const uint64_t orphans =
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN);
 	struct fn *f = *state;
 
 	f->o.st.device_features |= orphans;
