@@ -98,8 +98,7 @@ device_remove(struct kept_device *d)
 static void
 device_end(struct kept_device *d)
 {
-	if (d->front != NULL)
-		d->transport->close(d);
+	kept_front_close(d);
 	state_block_close(d->block);
 	state_block_close(d->former);
 	d->block = NULL;
@@ -338,11 +337,11 @@ kept_owner(const struct kept_device *d)
 void
 kept_pause(struct kept_device *d)
 {
-	d->transport->pause(d);
+	sock_front_pause(d->front);
 }
 
 bool
 kept_connected(const struct kept_device *d)
 {
-	return d->transport->connected(d);
+	return sock_front_connected(d->front);
 }

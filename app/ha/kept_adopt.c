@@ -296,9 +296,9 @@ doorbells_set(struct kept_device *d)
 	for (unsigned int i = 0; i < d->open.max_queues; i++) {
 		const int fd = kept_fds_get(&d->fds[HA_FD_KICK], i);
 
-		d->transport->set_kick(d, i, fd < 0 ? HA_KICK_FORWARD : HA_KICK_EVENTFD, fd);
+		kept_front_set_kick(d, i, fd < 0 ? HA_KICK_FORWARD : HA_KICK_EVENTFD, fd);
 	}
-	d->transport->set_notify(d);
+	kept_front_set_notify(d);
 }
 
 /* @return NULL, or what is missing or damaged */
@@ -324,7 +324,7 @@ device_take(struct taking *t, struct kept_device *d, const struct register_state
 	/* Its client has gone while nobody was there, or with the keeper in the middle of that. */
 	d->gone = state->gone != 0 || (state->connected != 0 && s.conn_fd < 0);
 	request_take(t, d, p, &s);
-	if (d->transport->open(d, &s) < 0) {
+	if (kept_front_open(d, &s) < 0) {
 		request_put_back(d, &s);
 		return kept_kind_name(HA_FD_LISTEN);
 	}

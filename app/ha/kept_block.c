@@ -54,7 +54,7 @@ kept_mailbox_mend(struct kept_device *d)
 	mb->nfds = 0;
 	memset(&mb->stream, 0, sizeof(mb->stream));
 	atomic_store_explicit(&mb->state, MAILBOX_EMPTY, memory_order_release);
-	d->transport->disconnect(d);
+	sock_front_disconnect(d->front);
 }
 
 /*
@@ -94,7 +94,7 @@ block_change(struct kept_device *d, struct state_block *block, struct mailbox *m
 
 	d->block = block;
 	d->mailbox = mailbox;
-	d->transport->mailbox_moved(d);
+	sock_front_set_mailbox(d->front, d->mailbox);
 	/* The new one is stored before the register says so, the old one removed after that. */
 	d->block_index = 1 - index;
 	kept_store_fd(d, HA_FD_BLOCK, d->block_index, state_block_fd(block), false);

@@ -16,15 +16,16 @@
 #include "kept_impl.h"
 #include "klog.h"
 #include "vfio_user/vfio_user.h"
+#include "vhost_user/vhost_user.h"
 
-void
-kept_on_request(void *ctx)
+static void
+on_request(void *ctx)
 {
 	kept_tell_request(ctx);
 }
 
-void
-kept_on_connected(void *ctx)
+static void
+on_connected(void *ctx)
 {
 	struct kept_device *d = ctx;
 
@@ -33,8 +34,8 @@ kept_on_connected(void *ctx)
 		kept_tell(d, HA_CONNECTED, 0, NULL, 0);
 }
 
-void
-kept_on_disconnected(void *ctx)
+static void
+on_disconnected(void *ctx)
 {
 	struct kept_device *d = ctx;
 	const bool first = !d->gone;
@@ -47,8 +48,8 @@ kept_on_disconnected(void *ctx)
 		kept_tell(d, HA_DISCONNECTED, 0, NULL, 0);
 }
 
-void
-kept_on_log(void *ctx, int level, const char *msg)
+static void
+on_log(void *ctx, int level, const char *msg)
 {
 	struct kept_device *d = ctx;
 	unsigned int left_out;
@@ -68,33 +69,30 @@ kept_on_log(void *ctx, int level, const char *msg)
 		klog_info("%s: %s", d->open.vuid, msg);
 }
 
-/* ---- vfio-user */
-
-static const struct vfio_user_front_ops vfio_user_ops = {
-	.request = kept_on_request,
-	.connected = kept_on_connected,
-	.disconnected = kept_on_disconnected,
-	.log = kept_on_log,
+static const struct sock_front_ops front_ops = {
+	.request = on_request,
+	.connected = on_connected,
+	.disconnected = on_disconnected,
+	.log = on_log,
 };
 
-static int
-vfio_user_open(struct kept_device *d, const struct kept_sockets *adopt)
+int
+kept_front_open(struct kept_device *d, const struct kept_sockets *adopt)
 {
-	struct vfio_user_front_conf conf = {
+	struct sock_front_conf conf = {
 		.base = d->kept->base,
 		.mailbox = d->mailbox,
 		.path = d->open.path,
+		.connect = d->transport->connects,
 		.mode = d->open.mode,
 		.gid = d->open.gid < 0 ? (gid_t)-1 : (gid_t)d->open.gid,
-		.ops = &vfio_user_ops,
+		.ops = &front_ops,
 		.ctx = d,
 		.max_queues = d->open.max_queues,
 		.any_fd = d->open.any_fd != 0,
 		.listen_fd = -1,
 		.conn_fd = -1,
 	};
-	struct vfio_user_front *front;
-	int ret;
 
 	if (adopt != NULL) {
 		conf.adopt = true;
@@ -103,72 +101,23 @@ vfio_user_open(struct kept_device *d, const struct kept_sockets *adopt)
 		conf.gone = d->gone;
 		memcpy(conf.request_fds, adopt->request, sizeof(conf.request_fds));
 	}
-	ret = vfio_user_front_create(&conf, &front);
-	if (ret == 0)
-		d->front = front;
-	return ret;
+	return d->transport->create(&conf, &d->front);
 }
 
-static void
-vfio_user_close(struct kept_device *d)
+void
+kept_front_close(struct kept_device *d)
 {
+	if (d->front == NULL)
+		return;
 	/* A request that stands gives up its descriptors with the connection. */
 	d->ending = true;
-	vfio_user_front_disconnect(d->front);
-	vfio_user_front_destroy(d->front);
+	sock_front_disconnect(d->front);
+	sock_front_destroy(d->front);
 	d->front = NULL;
 }
 
-static void
-vfio_user_reply(struct kept_device *d)
-{
-	vfio_user_front_reply(d->front);
-}
-
-static void
-vfio_user_disconnect(struct kept_device *d)
-{
-	vfio_user_front_disconnect(d->front);
-}
-
-static void
-vfio_user_pause(struct kept_device *d)
-{
-	vfio_user_front_pause(d->front);
-}
-
-static void
-vfio_user_gone_done(struct kept_device *d)
-{
-	vfio_user_front_gone_done(d->front);
-}
-
-static bool
-vfio_user_connected(const struct kept_device *d)
-{
-	return vfio_user_front_connected(d->front);
-}
-
-static int *
-vfio_user_request_fds(const struct kept_device *d)
-{
-	return vfio_user_front_request_fds(d->front);
-}
-
-static int
-vfio_user_listen_fd(const struct kept_device *d)
-{
-	return vfio_user_front_listen_fd(d->front);
-}
-
-static int
-vfio_user_conn_fd(const struct kept_device *d)
-{
-	return vfio_user_front_conn_fd(d->front);
-}
-
-static void
-vfio_user_set_notify(struct kept_device *d)
+void
+kept_front_set_notify(struct kept_device *d)
 {
 	const struct vfio_user_notify notify = {
 		.region = d->notify.region,
@@ -177,53 +126,30 @@ vfio_user_set_notify(struct kept_device *d)
 		.size = d->notify.size,
 	};
 
-	vfio_user_front_set_notify(d->front, notify.size > 0 ? &notify : NULL);
+	if (d->transport->doorbells)
+		vfio_user_front_set_notify(d->front, notify.size > 0 ? &notify : NULL);
 }
 
-static int
-vfio_user_set_kick(struct kept_device *d, unsigned int queue, enum ha_kick_mode mode, int fd)
+void
+kept_front_set_kick(struct kept_device *d, unsigned int queue, enum ha_kick_mode mode, int fd)
 {
 	if (mode == HA_KICK_FORWARD)
 		fd = VFIO_USER_KICK_FORWARD;
-	return vfio_user_front_set_kick(d->front, queue, fd);
+	if (d->transport->doorbells)
+		(void)vfio_user_front_set_kick(d->front, queue, fd);
 }
 
-static void
-vfio_user_mailbox_moved(struct kept_device *d)
-{
-	vfio_user_front_set_mailbox(d->front, d->mailbox);
-}
-
-/* ---- */
-
-static const struct kept_transport vfio_user = {
-	.name = "vfio_user",
-	.open = vfio_user_open,
-	.close = vfio_user_close,
-	.reply = vfio_user_reply,
-	.disconnect = vfio_user_disconnect,
-	.gone_done = vfio_user_gone_done,
-	.pause = vfio_user_pause,
-	.connected = vfio_user_connected,
-	.request_fds = vfio_user_request_fds,
-	.listen_fd = vfio_user_listen_fd,
-	.conn_fd = vfio_user_conn_fd,
-	.set_notify = vfio_user_set_notify,
-	.set_kick = vfio_user_set_kick,
-	.mailbox_moved = vfio_user_mailbox_moved,
-};
-
-static const struct kept_transport *const transports[] = {
-	&vfio_user,
-	&kept_vhost_user,
-	&kept_vhost_user_client,
+static const struct kept_transport transports[] = {
+	{.name = "vfio_user", .create = vfio_user_front_create, .doorbells = true},
+	{.name = "vhost_user", .create = vhost_user_front_create},
+	{.name = "vhost_user_client", .create = vhost_user_front_create, .connects = true},
 };
 
 const struct kept_transport *
 kept_transport_find(const char *name)
 {
 	for (unsigned int i = 0; i < sizeof(transports) / sizeof(transports[0]); i++)
-		if (strcmp(transports[i]->name, name) == 0)
-			return transports[i];
+		if (strcmp(transports[i].name, name) == 0)
+			return &transports[i];
 	return NULL;
 }

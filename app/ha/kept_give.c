@@ -24,7 +24,7 @@ kept_tell_request(struct kept_device *d)
 		return;
 	d->told = true;
 	d->told_seq = d->mailbox->seq;
-	kept_tell(d, HA_REQUEST, 0, d->transport->request_fds(d), kept_request_fds(d));
+	kept_tell(d, HA_REQUEST, 0, sock_front_request_fds(d->front), kept_request_fds(d));
 }
 
 void
@@ -35,7 +35,7 @@ kept_send_reply(struct kept_device *d)
 	kept_request_forget(d);
 	d->told = false;
 	/* May bring the next request, from within. */
-	d->transport->reply(d);
+	sock_front_reply(d->front);
 }
 
 bool
@@ -63,7 +63,7 @@ standing_flags(const struct kept_device *d)
 	/* With a disconnect, all that stands is the former client's, and ends with it. */
 	if (d->gone)
 		return HA_ADOPT_GONE;
-	if (d->transport->connected(d))
+	if (sock_front_connected(d->front))
 		flags |= HA_ADOPT_CONNECTED;
 	if (mailbox_state(d) == MAILBOX_REQUEST)
 		flags |= HA_ADOPT_REQUEST;

@@ -11,8 +11,7 @@
  *
  * kept.c: the devices, their making and end; kept_msg.c: messages from the process that has one;
  * kept_give.c: changes of that process; kept_block.c: state blocks and their mailbox; kept_fds.c:
- * descriptors by kind and index; kept_front.c: the host-facing socket, kept_front_vhost.c: a
- * vhost-user one; kept_store.c: what the
+ * descriptors by kind and index; kept_front.c: the host-facing socket; kept_store.c: what the
  * service manager holds for a next keeper, kept_request.c: of the request that stands;
  * kept_adopt.c: going on from that.
  */
@@ -24,6 +23,7 @@
 #include "ha/msg.h"
 #include "kept.h"
 #include "kept_register.h"
+#include "sock/front.h"
 #include "state/mailbox.h"
 
 struct event;
@@ -31,11 +31,11 @@ struct kept_transport;
 struct state_block;
 
 /** Limits of the indices of descriptors; see kept_fds_limit(). */
-#define KEPT_QUEUES_MAX 65536u /**< virtio's own */
-#define KEPT_DMA_MAX	65536u /**< the protocol's ranges of one client */
-#define KEPT_MSIX_MAX	2048u  /**< PCI's vectors of one function */
-#define KEPT_SF_MAX	256u   /**< parts of one SF; a TAP has up to 256 queues */
-#define KEPT_TRANSPORT_MAX 512u /**< EMU_KEEP_TRANSPORT_MAX of drivers/emu */
+#define KEPT_QUEUES_MAX	   65536u /**< virtio's own */
+#define KEPT_DMA_MAX	   65536u /**< the protocol's ranges of one client */
+#define KEPT_MSIX_MAX	   2048u  /**< PCI's vectors of one function */
+#define KEPT_SF_MAX	   256u	  /**< parts of one SF; a TAP has up to 256 queues */
+#define KEPT_TRANSPORT_MAX 512u	  /**< EMU_KEEP_TRANSPORT_MAX of drivers/emu */
 
 /** Descriptors of one kind; grows with its highest index. */
 struct kept_fds {
@@ -59,7 +59,7 @@ struct kept_device {
 	unsigned int block_index;   /**< under which the block is stored: 0 and 1 take turns */
 
 	const struct kept_transport *transport;
-	void *front; /**< the transport's; NULL: closing */
+	struct sock_front *front; /**< NULL: closing */
 	struct ha_notify notify;
 	bool gone;   /**< a disconnect that the owner has not dealt with */
 	bool ending; /**< what happens at the socket is of no more interest */
@@ -176,36 +176,22 @@ struct kept_sockets {
 /** A kind of host-facing socket: one table entry per emu driver that has its front in a keeper. */
 struct kept_transport {
 	const char *name; /**< of the emu driver */
-	bool connects;	  /**< to a client that listens: there is no listening socket */
-	/** @param adopt  sockets of a former keeper, which are taken on success; NULL: listen */
-	int (*open)(struct kept_device *d, const struct kept_sockets *adopt);
-	void (*close)(struct kept_device *d);
-	void (*reply)(struct kept_device *d);
-	void (*disconnect)(struct kept_device *d);
-	void (*gone_done)(struct kept_device *d);
-	void (*pause)(struct kept_device *d);
-	bool (*connected)(const struct kept_device *d);
-	int *(*request_fds)(const struct kept_device *d); /**< MAILBOX_FDS_MAX of them */
-	int (*listen_fd)(const struct kept_device *d);
-	int (*conn_fd)(const struct kept_device *d);
-	void (*set_notify)(struct kept_device *d);
-	int (*set_kick)(struct kept_device *d, unsigned int queue, enum ha_kick_mode mode, int fd);
-	/** d->mailbox is another one, with the same content. */
-	void (*mailbox_moved)(struct kept_device *d);
+	int (*create)(const struct sock_front_conf *conf, struct sock_front **out);
+	bool connects;	/**< to a client that listens: there is no listening socket */
+	bool doorbells; /**< come by messages; otherwise the client's eventfds are the owner's alone
+			 */
 };
-
-/* What happens at a transport's socket; ctx is the device. */
-void kept_on_request(void *ctx);
-void kept_on_connected(void *ctx);
-void kept_on_disconnected(void *ctx);
-void kept_on_log(void *ctx, int level, const char *msg);
-
-/* kept_front_vhost.c */
-extern const struct kept_transport kept_vhost_user;
-extern const struct kept_transport kept_vhost_user_client;
 
 /** NULL: there is none of that name. */
 const struct kept_transport *kept_transport_find(const char *name);
+/** @param adopt  sockets of a former keeper, which are taken on success; NULL: none. @return 0;
+ * -errno */
+int kept_front_open(struct kept_device *d, const struct kept_sockets *adopt);
+/** End the connection, if there is a front, and let go of it. */
+void kept_front_close(struct kept_device *d);
+/** Doorbells, of a transport whose clients ring them by messages; nothing otherwise. */
+void kept_front_set_notify(struct kept_device *d);
+void kept_front_set_kick(struct kept_device *d, unsigned int queue, enum ha_kick_mode mode, int fd);
 
 /* kept_store.c: all of them do nothing without a service manager that keeps descriptors */
 #define KEPT_REGISTER_NAME "register"

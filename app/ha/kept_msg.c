@@ -41,7 +41,7 @@ device_open(struct kept_device *d, int block_fd)
 	if (d->transport == NULL)
 		return -ENOTSUP;
 	ret = kept_block_open(block_fd, &d->block, &d->mailbox);
-	return ret < 0 ? ret : d->transport->open(d, NULL);
+	return ret < 0 ? ret : kept_front_open(d, NULL);
 }
 
 static void
@@ -108,9 +108,9 @@ message_gone_done(struct kept_device *d, const struct arrival *a)
 	kept_send_reply(d);
 	d->gone = false;
 	kept_store_update(d);
-	if (d->transport->connected(d))
+	if (sock_front_connected(d->front))
 		kept_tell(d, HA_CONNECTED, 0, NULL, 0);
-	d->transport->gone_done(d);
+	sock_front_gone_done(d->front);
 	return 0;
 }
 
@@ -121,7 +121,7 @@ message_disconnect(struct kept_device *d, const struct arrival *a)
 		return -EPROTO;
 	/* The client that is meant has gone by itself; the next one has done nothing wrong yet. */
 	if (!d->gone)
-		d->transport->disconnect(d);
+		sock_front_disconnect(d->front);
 	return 0;
 }
 
@@ -131,7 +131,7 @@ message_notify(struct kept_device *d, const struct arrival *a)
 	if (a->n != 0)
 		return -EPROTO;
 	d->notify = a->msg->u.notify;
-	d->transport->set_notify(d);
+	kept_front_set_notify(d);
 	kept_store_update(d);
 	return 0;
 }
@@ -177,14 +177,14 @@ message_kick(struct kept_device *d, const struct arrival *a)
 	if (kick->mode > HA_KICK_FORWARD || kick->queue >= d->open.max_queues || a->n != want)
 		return -EPROTO;
 	if (want == 0) {
-		d->transport->set_kick(d, kick->queue, kick->mode, -1);
+		kept_front_set_kick(d, kick->queue, kick->mode, -1);
 		slot_drop(d, HA_FD_KICK, kick->queue);
 		return 0;
 	}
 	if (kept_fds_reserve(&d->fds[HA_FD_KICK], kick->queue + 1) < 0)
 		return -ENOMEM;
 	old = slot_put(d, HA_FD_KICK, kick->queue, a->fds[0]);
-	d->transport->set_kick(d, kick->queue, HA_KICK_EVENTFD, a->fds[0]);
+	kept_front_set_kick(d, kick->queue, HA_KICK_EVENTFD, a->fds[0]);
 	a->fds[0] = -1;
 	closer_close(d->kept->closer, &old, 1);
 	kept_store_update(d);
@@ -302,8 +302,8 @@ kept_lost(struct kept *k, struct child *from, const struct ha_msg *msg)
 		klog_err("%s: no more descriptors (RLIMIT_NOFILE): those of %s are lost, its host "
 			 "is disconnected",
 			d->open.vuid, ha_msg_name(msg->type));
-	if (!d->gone && d->transport->connected(d))
-		d->transport->disconnect(d);
+	if (!d->gone && sock_front_connected(d->front))
+		sock_front_disconnect(d->front);
 	return 0;
 }
 

@@ -49,7 +49,7 @@ compare_files(int a, int b)
 unsigned int
 kept_request_fds(const struct kept_device *d)
 {
-	const int *fds = d->transport->request_fds(d);
+	const int *fds = sock_front_request_fds(d->front);
 	unsigned int n = 0;
 
 	while (n < MAILBOX_FDS_MAX && fds[n] >= 0)
@@ -92,7 +92,7 @@ alias_find(const struct kept_device *d, unsigned int position, uint16_t near)
 {
 	static const enum ha_fd_kind where[] = {
 		HA_FD_MSIX, HA_FD_INTX, HA_FD_KICK, HA_FD_TRANSPORT};
-	const int *fds = d->transport->request_fds(d);
+	const int *fds = sock_front_request_fds(d->front);
 	const unsigned int kind = near >> ALIAS_INDEX_BITS;
 	const unsigned int next = near % ALIAS_INDEX_MAX + 1;
 
@@ -115,7 +115,7 @@ alias_find(const struct kept_device *d, unsigned int position, uint16_t near)
 void
 kept_request_store(struct kept_device *d)
 {
-	const int *fds = d->transport->request_fds(d);
+	const int *fds = sock_front_request_fds(d->front);
 	const unsigned int n = kept_request_fds(d);
 	bool any = false;
 
@@ -139,7 +139,7 @@ void
 kept_request_before(struct kept_device *d, struct request_change *c, unsigned int kind,
 	unsigned int index, int fd)
 {
-	const int *fds = d->transport->request_fds(d);
+	const int *fds = sock_front_request_fds(d->front);
 	const uint16_t alias = alias_make(kind, index);
 	bool lost = false;
 
@@ -183,7 +183,7 @@ kept_request_after(struct kept_device *d, const struct request_change *c, unsign
 	unsigned int index)
 {
 	const uint16_t alias = alias_make(kind, index);
-	const int *fds = d->transport->request_fds(d);
+	const int *fds = sock_front_request_fds(d->front);
 
 	if (!d->stored || (c->moved | c->orphans) == 0)
 		return;

@@ -233,7 +233,7 @@ void
 kept_store_conn(struct kept_device *d)
 {
 	const bool had = d->stored_conn;
-	const int fd = d->transport->conn_fd(d);
+	const int fd = sock_front_conn_fd(d->front);
 
 	if (fd >= 0)
 		kept_store_fd(d, HA_FD_CONN, 0, fd, had);
@@ -277,7 +277,7 @@ kept_store_device(struct kept_device *d)
 	d->stored = true;
 	kept_store_fd(d, HA_FD_BLOCK, d->block_index, state_block_fd(d->block), false);
 	if (!d->transport->connects)
-		kept_store_fd(d, HA_FD_LISTEN, 0, d->transport->listen_fd(d), false);
+		kept_store_fd(d, HA_FD_LISTEN, 0, sock_front_listen_fd(d->front), false);
 	if (!d->stored)
 		return;
 	state = state_of(d);

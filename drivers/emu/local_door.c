@@ -14,19 +14,20 @@
 #include <rte_log.h>
 
 #include "local_door.h"
+#include "sock/front.h"
 
 RTE_LOG_REGISTER(emu_door_logtype, virtnet.emu.door, NOTICE);
 
 struct local_door {
 	struct emu_door door;
-	const struct local_front_ops *front_ops;
+	const struct local_front *kind;
 	struct emu **emu; /* the owner's */
 	struct emu_door_params params;
 	char *path;
 	struct emu_notify notify;
-	void *front;		/* NULL: not open */
-	struct event *late_ev;	/* tells of a disconnect that came within a call */
-	struct event *end_ev;	/* ends the connection */
+	struct sock_front *front; /* NULL: not open */
+	struct event *late_ev;	  /* tells of a disconnect that came within a call */
+	struct event *end_ev;	  /* ends the connection */
 	bool in_call;
 };
 
@@ -38,18 +39,18 @@ local(struct emu_door *door)
 
 /* ---- from the front */
 
-void
-local_door_request(void *ctx)
+static void
+on_request(void *ctx)
 {
 	struct local_door *d = ctx;
 	struct emu *emu = *d->emu;
 
 	if (emu != NULL)
-		emu->ops->request(emu, d->front_ops->request_fds(d->front));
+		emu->ops->request(emu, sock_front_request_fds(d->front));
 }
 
-void
-local_door_connected(void *ctx)
+static void
+on_connected(void *ctx)
 {
 	struct local_door *d = ctx;
 	struct emu *emu = *d->emu;
@@ -68,8 +69,8 @@ tell_disconnected(struct local_door *d)
 }
 
 /* The function hears of it when it is not in the middle of something. */
-void
-local_door_disconnected(void *ctx)
+static void
+on_disconnected(void *ctx)
 {
 	struct local_door *d = ctx;
 
@@ -94,16 +95,23 @@ on_end(evutil_socket_t fd, short what, void *arg)
 
 	RTE_SET_USED(fd);
 	RTE_SET_USED(what);
-	d->front_ops->disconnect(d->front);
+	sock_front_disconnect(d->front);
 }
 
-void
-local_door_log(void *ctx, int level, const char *msg)
+static void
+on_log(void *ctx, int level, const char *msg)
 {
 	RTE_SET_USED(ctx);
 	rte_log(level <= LOG_WARNING ? RTE_LOG_WARNING : RTE_LOG_INFO, emu_door_logtype, "%s\n",
 		msg);
 }
+
+static const struct sock_front_ops front_ops = {
+	.request = on_request,
+	.connected = on_connected,
+	.disconnected = on_disconnected,
+	.log = on_log,
+};
 
 /* ---- to the front; before open() there is no client to do anything for */
 
@@ -111,12 +119,22 @@ static void
 door_open(struct emu_door *door, void (*opened)(void *ctx, int err), void *ctx)
 {
 	struct local_door *d = local(door);
-	const int ret = d->front_ops->create(&d->params, d, &d->front);
+	const struct sock_front_conf conf = {
+		.base = d->params.base,
+		.mailbox = d->params.mailbox,
+		.path = d->path,
+		.connect = d->kind->connects,
+		.mode = d->params.mode,
+		.gid = (gid_t)-1,
+		.ops = &front_ops,
+		.ctx = d,
+		.max_queues = d->params.max_queues,
+		.any_fd = d->params.any_file,
+	};
+	const int ret = d->kind->create(&conf, &d->front);
 
-	if (ret < 0)
-		d->front = NULL;
-	else if (d->front_ops->set_notify != NULL)
-		d->front_ops->set_notify(d->front, &d->notify);
+	if (ret == 0 && d->kind->set_notify != NULL)
+		d->kind->set_notify(d->front, &d->notify);
 	opened(ctx, ret);
 }
 
@@ -137,7 +155,7 @@ door_close(struct emu_door *door)
 	struct local_door *d = local(door);
 
 	if (d->front != NULL)
-		d->front_ops->destroy(d->front);
+		sock_front_destroy(d->front);
 	door_free(d);
 }
 
@@ -149,7 +167,7 @@ door_reply(struct emu_door *door)
 	if (d->front == NULL)
 		return;
 	d->in_call = true;
-	d->front_ops->reply(d->front);
+	sock_front_reply(d->front);
 	d->in_call = false;
 }
 
@@ -161,7 +179,7 @@ door_gone_done(struct emu_door *door)
 	if (d->front == NULL)
 		return;
 	d->in_call = true;
-	d->front_ops->gone_done(d->front);
+	sock_front_gone_done(d->front);
 	d->in_call = false;
 }
 
@@ -180,8 +198,8 @@ door_set_notify(struct emu_door *door, const struct emu_notify *notify)
 	struct local_door *d = local(door);
 
 	d->notify = *notify;
-	if (d->front != NULL && d->front_ops->set_notify != NULL)
-		d->front_ops->set_notify(d->front, &d->notify);
+	if (d->front != NULL && d->kind->set_notify != NULL)
+		d->kind->set_notify(d->front, &d->notify);
 }
 
 static void
@@ -189,8 +207,8 @@ door_set_kick(struct emu_door *door, uint16_t queue, int fd)
 {
 	struct local_door *d = local(door);
 
-	if (d->front != NULL && d->front_ops->set_kick != NULL)
-		d->front_ops->set_kick(d->front, queue, fd);
+	if (d->front != NULL && d->kind->set_kick != NULL)
+		(void)d->kind->set_kick(d->front, queue, fd);
 }
 
 static bool
@@ -198,7 +216,7 @@ door_connected(const struct emu_door *door)
 {
 	const struct local_door *d = (const struct local_door *)door;
 
-	return d->front != NULL && d->front_ops->connected(d->front);
+	return d->front != NULL && sock_front_connected(d->front);
 }
 
 static const struct emu_door_ops door_ops = {
@@ -213,7 +231,7 @@ static const struct emu_door_ops door_ops = {
 };
 
 int
-local_door_create(const struct local_front_ops *ops, const struct emu_door_params *params,
+local_door_create(const struct local_front *kind, const struct emu_door_params *params,
 	struct emu **emu, struct emu_door **out)
 {
 	struct local_door *d = calloc(1, sizeof(*d));
@@ -221,11 +239,10 @@ local_door_create(const struct local_front_ops *ops, const struct emu_door_param
 	if (d == NULL)
 		return -ENOMEM;
 	d->door.ops = &door_ops;
-	d->front_ops = ops;
+	d->kind = kind;
 	d->emu = emu;
 	d->params = *params;
 	d->path = strdup(params->socket);
-	d->params.socket = d->path;
 	d->late_ev = event_new(params->base, -1, 0, on_late, d);
 	d->end_ev = event_new(params->base, -1, 0, on_end, d);
 	if (d->path == NULL || d->late_ev == NULL || d->end_ev == NULL) {

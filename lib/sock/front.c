@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -28,12 +29,12 @@ front_log(const struct sock_front *front, int level, const char *fmt, ...)
 	char msg[FRONT_LOG_MAX];
 	va_list ap;
 
-	if (front->ops.log == NULL)
+	if (front->ops->log == NULL)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	front->ops.log(front->ctx, level, msg);
+	front->ops->log(front->ctx, level, msg);
 }
 
 bool
@@ -91,9 +92,9 @@ sock_front_drop(struct sock_front *front, int level, const char *why)
 {
 	connection_close(front);
 	front_log(front, level, "%s", why);
-	front->gone = front->ops.disconnected != NULL;
+	front->gone = front->ops->disconnected != NULL;
 	if (front->gone)
-		front->ops.disconnected(front->ctx);
+		front->ops->disconnected(front->ctx);
 	else if (front->connect)
 		front_connect_on(front);
 	/*
@@ -178,13 +179,13 @@ front_attach(struct sock_front *front, int fd)
 	front_note(&front->mailbox->stream.connection, front->connection);
 	front->stats.connections++;
 	front_log(front, LOG_INFO, "client has connected");
-	if (front->ops.connected != NULL)
-		front->ops.connected(front->ctx);
+	if (front->ops->connected != NULL)
+		front->ops->connected(front->ctx);
 	front_rearm(front);
 }
 
-int
-sock_front_begin(struct sock_front *front, const struct sock_front_conf *conf)
+static int
+front_begin(struct sock_front *front, const struct sock_front_conf *conf)
 {
 	int ret;
 
@@ -195,11 +196,11 @@ sock_front_begin(struct sock_front *front, const struct sock_front_conf *conf)
 	front->closer = sock_closer_create();
 	if (front->closer == NULL)
 		return -ENOMEM;
-	front->proto = conf->proto;
 	front->base = conf->base;
 	front->mailbox = conf->mailbox;
 	front->ops = conf->ops;
 	front->ctx = conf->ctx;
+	front->any_fd = conf->any_fd;
 	front->connect = conf->connect;
 	if (conf->adopt)
 		return front_adopt(front, conf);
@@ -210,8 +211,31 @@ sock_front_begin(struct sock_front *front, const struct sock_front_conf *conf)
 	return ret;
 }
 
-void
-sock_front_end(struct sock_front *front)
+int
+sock_front_create(const struct sock_proto *proto, size_t size, const struct sock_front_conf *conf,
+	struct sock_front **out)
+{
+	struct sock_front *front;
+	int ret;
+
+	if (conf->base == NULL || conf->mailbox == NULL || conf->path == NULL ||
+		conf->ops == NULL || conf->ops->request == NULL)
+		return -EINVAL;
+	front = calloc(1, size);
+	if (front == NULL)
+		return -ENOMEM;
+	front->proto = proto;
+	ret = front_begin(front, conf);
+	if (ret < 0) {
+		sock_front_destroy(front);
+		return ret;
+	}
+	*out = front;
+	return 0;
+}
+
+static void
+front_end(struct sock_front *front)
 {
 	if (front->fd >= 0)
 		connection_close(front);
@@ -222,6 +246,45 @@ sock_front_end(struct sock_front *front)
 		return;
 	sock_discard(front->closer, front->req_fds, MAILBOX_FDS_MAX);
 	sock_closer_release(front->closer);
+}
+
+void
+sock_front_destroy(struct sock_front *front)
+{
+	if (front == NULL)
+		return;
+	front_end(front);
+	free(front);
+}
+
+int *
+sock_front_request_fds(struct sock_front *front)
+{
+	return front->req_fds;
+}
+
+int
+sock_front_listen_fd(const struct sock_front *front)
+{
+	return front->listen_fd;
+}
+
+int
+sock_front_conn_fd(const struct sock_front *front)
+{
+	return front->fd;
+}
+
+bool
+sock_front_connected(const struct sock_front *front)
+{
+	return front->fd >= 0;
+}
+
+const struct sock_front_stats *
+sock_front_get_stats(const struct sock_front *front)
+{
+	return &front->stats;
 }
 
 void

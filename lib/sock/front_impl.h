@@ -21,7 +21,7 @@
 
 #include <string.h>
 
-#include "front.h"
+#include "front_proto.h"
 
 /* front.c */
 void front_log(const struct sock_front *front, int level, const char *fmt, ...)

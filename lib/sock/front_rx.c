@@ -69,7 +69,7 @@ sock_front_post(struct sock_front *front, bool reply_wanted)
 	front->retry_ms = 0; /* this is a peer that talks */
 	atomic_store_explicit(&mb->state, MAILBOX_REQUEST, memory_order_release);
 	rx_next(front);
-	front->ops.request(front->ctx);
+	front->ops->request(front->ctx);
 }
 
 bool

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sock/front.h"
+#include "sock/front_proto.h"
 #include "vfio_user.h"
 
 /** What a header's size says about the stream; SKIP: answer EMSGSIZE. */

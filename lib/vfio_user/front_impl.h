@@ -9,22 +9,20 @@
  * @file
  * Internal to lib/vfio_user: what the files of the front share.
  *
- * front_rx.c: what messages say, doorbells; front.c: the public functions. The rest is that of
+ * front_rx.c: what messages say, doorbells; front.c: the public functions that are not those of every front. The rest is that of
  * every front: lib/sock.
  */
 
 #include "codec.h"
-#include "sock/front.h"
+#include "sock/front_proto.h"
 #include "vfio_user.h"
 
 struct vfio_user_front {
 	struct sock_front sock;
-	bool any_fd;
 	struct vfio_user_notify notify;
-	int *kicks;
+	struct vfio_user_kick_stats stats;
 	unsigned int max_queues;
-	uint64_t n_kicks;
-	uint64_t n_spurious;
+	int kicks[]; /* max_queues */
 };
 
 /* front_rx.c */

@@ -131,10 +131,10 @@ kick(struct vfio_user_front *front, const struct vfio_user_header *hdr)
 		fd = front->kicks[queue];
 	if (fd == VFIO_USER_KICK_FORWARD)
 		return false;
-	front->n_kicks++;
+	front->stats.kicks++;
 	/* A counter at its limit (EAGAIN) is signalled already. */
 	if (fd < 0 || (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN))
-		front->n_spurious++;
+		front->stats.spurious++;
 	answer(front, 0, &w, sizeof(w));
 	return true;
 }
@@ -153,7 +153,7 @@ message(struct sock_front *sock)
 		refuse(front, -EINVAL);
 		return;
 	}
-	if (!front->any_fd && !sock_front_fds_harmless(sock)) {
+	if (!sock->any_fd && !sock_front_fds_harmless(sock)) {
 		/* For memory the wrong file; elsewhere nothing that could be meant. */
 		refuse(front, hdr.command == VFIO_USER_DMA_MAP ? -EACCES : -EINVAL);
 		return;

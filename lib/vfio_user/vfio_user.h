@@ -21,7 +21,7 @@
  *
  * Front and device side meet in a struct mailbox only, so they may live in two processes. A
  * request's way: front stores REQUEST -> ops.request() -> owner calls vfio_user_device_handle() ->
- * device side stores REPLY -> owner calls vfio_user_front_reply() -> front sends it, stores EMPTY
+ * device side stores REPLY -> owner calls sock_front_reply() -> front sends it, stores EMPTY
  * and reads on. While a request stands, the front reads nothing: commands are carried out in the
  * order in which they were sent, doorbell writes included (a kick behind a slow DMA_MAP must not
  * reach a worker that cannot see the memory yet).
@@ -36,63 +36,13 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "sock/front.h"
 #include "state/mailbox.h"
 #include "vfio_user/protocol.h"
 
 struct event_base;
 
 /* ---- Front */
-
-struct vfio_user_front;
-
-struct vfio_user_front_ops {
-	/**
-	 * A request stands in the mailbox, its descriptors with the front
-	 * (vfio_user_front_request_fds()). Have it handled, then call vfio_user_front_reply(), from
-	 * within or later.
-	 */
-	void (*request)(void *ctx);
-	/** A client has connected; no message yet. May be NULL. */
-	void (*connected)(void *ctx);
-	/**
-	 * The connection is gone (end of file, error, vfio_user_front_disconnect()), its socket
-	 * closed. Called exactly once per connected(). A request may still stand in the mailbox:
-	 * the owner ends it with vfio_user_device_reset_connection(). When everything of the former
-	 * client has been dealt with, the owner calls vfio_user_front_gone_done(), from within or
-	 * later; a new client may connect at once, but none of its messages is read before that.
-	 */
-	void (*disconnected)(void *ctx);
-	/** One line about the connection, without newline. level as in syslog(3). May be NULL. */
-	void (*log)(void *ctx, int level, const char *msg);
-};
-
-struct vfio_user_front_conf {
-	struct event_base *base;
-	struct mailbox *mailbox; /**< EMPTY; outlives the front */
-	const char *path;	 /**< of the listening socket; copied */
-	mode_t mode;		 /**< of the socket file; 0 means 0600 */
-	gid_t gid;		 /**< group of the socket file; (gid_t)-1 leaves it */
-	const struct vfio_user_front_ops *ops;
-	void *ctx;
-	unsigned int max_queues; /**< doorbells; 0 if kicks go through the mailbox */
-	/**
-	 * Hand on descriptors of any kind. Otherwise messages with others than memory (memfd,
-	 * tmpfs, hugetlbfs) and eventfds are refused (DMA_MAP: -EACCES, others: -EINVAL): so
-	 * whoever handles a request can examine and close its descriptors without being held up by
-	 * the client.
-	 */
-	bool any_fd;
-	/**
-	 * Sockets of a predecessor, to go on where it stopped; they become the front's, on success.
-	 * The mailbox is its, too, in whatever state, stream position included.
-	 */
-	bool adopt;
-	int listen_fd; /**< listens at path already */
-	int conn_fd;   /**< the connection, -1: none; no ops.connected() follows */
-	bool gone;     /**< a disconnect was not dealt with: vfio_user_front_gone_done() is due */
-	/** Descriptors of the request that stands, -1 for those that are lost. */
-	int request_fds[MAILBOX_FDS_MAX];
-};
 
 /** Doorbell range of the device: virtio's notification structure. */
 struct vfio_user_notify {
@@ -105,78 +55,24 @@ struct vfio_user_notify {
 /** For vfio_user_front_set_kick(): writes to this doorbell go to the device side as any other. */
 #define VFIO_USER_KICK_FORWARD (-2)
 
-struct vfio_user_front_stats {
-	uint64_t connections;
-	uint64_t surplus;  /**< clients turned away because one was connected */
-	uint64_t messages; /**< well-framed messages, kicks included */
-	uint64_t kicks;
-	uint64_t spurious_kicks; /**< for queues that do not exist or have no eventfd */
-	uint64_t malformed; /**< messages that the front answered with an error or a disconnect */
-};
-
 /**
- * Listen at a path. A socket file that nobody listens on any more is replaced.
+ * Listen at a path. A socket file that nobody listens on any more is replaced. The rest is in
+ * sock/front.h.
+ *
+ * Without conf.any_fd a message with a descriptor that is neither memory nor an eventfd is refused
+ * (DMA_MAP: -EACCES, others: -EINVAL). conf.connect must be false.
  *
  * @return 0; -EADDRINUSE if a process listens there; -EEXIST if the path is something else than a
  *         socket; -ENAMETOOLONG; -EINVAL; -ENOMEM; -errno of socket(), bind(), chmod(), chown() or
  *         listen()
  */
-int vfio_user_front_create(const struct vfio_user_front_conf *conf, struct vfio_user_front **out);
-
-/**
- * Close the connection (without ops.disconnected()) and the listening socket, remove its file if it
- * is still ours. The mailbox is left as it is: whoever ends the device for good calls
- * vfio_user_front_disconnect() first, so that a standing request gives up its descriptors. Not from
- * within one of the ops. NULL is allowed.
- */
-void vfio_user_front_destroy(struct vfio_user_front *front);
-
-/**
- * The mailbox holds a reply: send it - or drop it if none is wanted or the connection is a former
- * one - empty the mailbox and read on. Does nothing if no reply stands. May be called from within
- * ops.request(). May call ops.disconnected() when the socket has failed or the device side asked to
- * end the connection.
- */
-void vfio_user_front_reply(struct vfio_user_front *front);
-
-/**
- * End the connection, if there is one; ops.disconnected() is called from within. Not from within
- * ops.disconnected().
- */
-void vfio_user_front_disconnect(struct vfio_user_front *front);
-
-/** The owner has dealt with ops.disconnected(): messages of the next client may be read. */
-void vfio_user_front_gone_done(struct vfio_user_front *front);
-
-/**
- * Descriptors of the request that stands. They stay the front's, which closes them with the reply:
- * whoever wants one duplicates it, or takes it by writing -1.
- *
- * @return MAILBOX_FDS_MAX entries, -1: none
- */
-int *vfio_user_front_request_fds(struct vfio_user_front *front);
-
-/** Read no further message: those that come are the successor's. What stands is still answered. */
-void vfio_user_front_pause(struct vfio_user_front *front);
-
-/** For whoever keeps the sockets for a successor. -1: none. */
-int vfio_user_front_listen_fd(const struct vfio_user_front *front);
-int vfio_user_front_conn_fd(const struct vfio_user_front *front);
-
-/**
- * The mailbox has moved to another place, content and all: use that one from now on. Not from
- * within one of the ops.
- */
-void vfio_user_front_set_mailbox(struct vfio_user_front *front, struct mailbox *mailbox);
-
-bool vfio_user_front_connected(const struct vfio_user_front *front);
+int vfio_user_front_create(const struct sock_front_conf *conf, struct sock_front **out);
 
 /**
  * Doorbell range: aligned REGION_WRITEs of 2 or 4 bytes in it are answered by the front and never
  * touch the mailbox. Other accesses to the range go to the device side. NULL ends that.
  */
-void vfio_user_front_set_notify(
-	struct vfio_user_front *front, const struct vfio_user_notify *notify);
+void vfio_user_front_set_notify(struct sock_front *front, const struct vfio_user_notify *notify);
 
 /**
  * Eventfd that a queue's doorbell signals.
@@ -185,9 +81,14 @@ void vfio_user_front_set_notify(
  *         dropped; VFIO_USER_KICK_FORWARD
  * @return 0; -EINVAL if queue >= max_queues
  */
-int vfio_user_front_set_kick(struct vfio_user_front *front, unsigned int queue, int fd);
+int vfio_user_front_set_kick(struct sock_front *front, unsigned int queue, int fd);
 
-struct vfio_user_front_stats vfio_user_front_get_stats(const struct vfio_user_front *front);
+struct vfio_user_kick_stats {
+	uint64_t kicks;
+	uint64_t spurious; /**< for queues that do not exist or have no eventfd */
+};
+
+struct vfio_user_kick_stats vfio_user_front_kick_stats(const struct sock_front *front);
 
 /* ---- Device side */
 
@@ -286,7 +187,7 @@ void vfio_user_device_destroy(struct vfio_user_device *dev);
  * @param fds  MAILBOX_FDS_MAX descriptors of the request, -1: none; those that an operation takes
  *         become -1, the others stay the caller's. Not used after the return, even if an operation
  *         is pending.
- * @return true if a reply stands (call vfio_user_front_reply()); false if the mailbox holds no
+ * @return true if a reply stands (call sock_front_reply()); false if the mailbox holds no
  *         request or an operation has returned -EINPROGRESS
  */
 bool vfio_user_device_handle(struct vfio_user_device *dev, int *fds);
@@ -307,7 +208,7 @@ bool vfio_user_device_pending(const struct vfio_user_device *dev);
  * The connection is gone: end the request that stands in the mailbox, if any, without an answer.
  * The owner has cancelled a pending operation:
  * vfio_user_device_complete() must not be called for it any more. Afterwards
- * vfio_user_front_reply() empties the mailbox; within ops.disconnected() the front does that by
+ * sock_front_reply() empties the mailbox; within ops.disconnected() the front does that by
  * itself. Where the front is another process, its owner lets no message of the next connection
  * through before this has been called.
  *

@@ -22,7 +22,7 @@
  *
  * Front and device side meet in a struct mailbox only, so they may live in two processes. A
  * request's way: front stores REQUEST -> ops.request() -> owner calls vhost_user_device_handle() ->
- * device side stores REPLY -> owner calls vhost_user_front_reply() -> front sends it, if one is
+ * device side stores REPLY -> owner calls sock_front_reply() -> front sends it, if one is
  * wanted, stores EMPTY and reads on. While a request stands, the front reads nothing: messages take
  * effect in the order in which they were sent. A kick is no message here: the client has the
  * eventfd.
@@ -40,6 +40,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sock/front.h"
 #include "state/mailbox.h"
 #include "vhost_user/protocol.h"
 
@@ -47,130 +48,18 @@ struct event_base;
 
 /* ---- Front */
 
-struct vhost_user_front;
-
-struct vhost_user_front_ops {
-	/**
-	 * A request stands in the mailbox, its descriptors with the front
-	 * (vhost_user_front_request_fds()). Have it handled, then call vhost_user_front_reply(),
-	 * from within or later; also if it wants no reply: that is what ends it.
-	 */
-	void (*request)(void *ctx);
-	/** There is a connection; no message yet. May be NULL. */
-	void (*connected)(void *ctx);
-	/**
-	 * The connection is gone (end of file, error, malformed message,
-	 * vhost_user_front_disconnect()), its socket closed. Called exactly once per connected(). A
-	 * request may still stand in the mailbox: the owner ends it with
-	 * vhost_user_device_reset_connection(). When everything of the former client has been dealt
-	 * with, the owner calls vhost_user_front_gone_done(), from within or later; a new client
-	 * may connect at once, but none of its messages is read before that.
-	 */
-	void (*disconnected)(void *ctx);
-	/** One line about the connection, without newline. level as in syslog(3). May be NULL. */
-	void (*log)(void *ctx, int level, const char *msg);
-};
-
-struct vhost_user_front_conf {
-	struct event_base *base;
-	struct mailbox *mailbox; /**< EMPTY; outlives the front */
-	const char *path;	 /**< of the socket; copied */
-	/**
-	 * Connect to path, where the client listens (QEMU's server=on, virtio-user's server=1), and
-	 * again whenever there is no connection; path need not exist. Otherwise listen there.
-	 */
-	bool connect;
-	mode_t mode; /**< of the socket file, when listening; 0 means 0600 */
-	gid_t gid;   /**< group of the socket file, when listening; (gid_t)-1 leaves it */
-	const struct vhost_user_front_ops *ops;
-	void *ctx;
-	/**
-	 * Hand on descriptors of any kind. Otherwise a message with others than memory (memfd,
-	 * tmpfs, hugetlbfs), eventfds and (SET_BACKEND_REQ_FD) a UNIX socket ends the connection:
-	 * so whoever handles a request can examine its descriptors without being held up by the
-	 * client.
-	 */
-	bool any_fd;
-	/**
-	 * Sockets of a predecessor, to go on where it stopped; they become the front's, on success.
-	 * The mailbox is its, too, in whatever state, stream position included.
-	 */
-	bool adopt;
-	int listen_fd; /**< listens at path already; not used with `connect` */
-	int conn_fd;   /**< the connection, -1: none; no ops.connected() follows */
-	bool gone;     /**< a disconnect was not dealt with: vhost_user_front_gone_done() is due */
-	/** Descriptors of the request that stands, -1 for those that are lost. */
-	int request_fds[MAILBOX_FDS_MAX];
-};
-
-struct vhost_user_front_stats {
-	uint64_t connections;
-	uint64_t surplus;   /**< clients turned away because one was connected */
-	uint64_t messages;  /**< well-framed messages */
-	uint64_t malformed; /**< messages that ended the connection */
-};
-
 /**
- * Listen at a path, or begin to connect to it. A socket file that nobody listens on any more is
- * replaced when listening.
+ * Listen at a path, or begin to connect to it (QEMU's server=on, virtio-user's server=1). A socket
+ * file that nobody listens on any more is replaced when listening. The rest is in sock/front.h.
+ *
+ * Without conf.any_fd a message with a descriptor that is neither memory nor an eventfd nor
+ * (SET_BACKEND_REQ_FD) a UNIX socket ends the connection, as malformed ones do.
  *
  * @return 0; -EADDRINUSE if a process listens there; -EEXIST if the path is something else than a
  *         socket; -ENAMETOOLONG; -EINVAL; -ENOMEM; -errno of socket(), bind(), chmod(), chown() or
- *         listen(). With `connect` only -EINVAL, -ENAMETOOLONG and -ENOMEM.
+ *         listen(). With conf.connect only -EINVAL, -ENAMETOOLONG and -ENOMEM.
  */
-int vhost_user_front_create(
-	const struct vhost_user_front_conf *conf, struct vhost_user_front **out);
-
-/**
- * Close the connection (without ops.disconnected()) and the listening socket, remove its file if it
- * is still ours. The mailbox is left as it is: whoever ends the device for good calls
- * vhost_user_front_disconnect() first, so that a standing request gives up its descriptors. Not
- * from within one of the ops. NULL is allowed.
- */
-void vhost_user_front_destroy(struct vhost_user_front *front);
-
-/**
- * The mailbox holds a reply: send it - or drop it if none is wanted or the connection is a former
- * one - empty the mailbox and read on. Does nothing if no reply stands. May be called from within
- * ops.request(). May call ops.disconnected() when the socket has failed or the device side asked to
- * end the connection.
- */
-void vhost_user_front_reply(struct vhost_user_front *front);
-
-/**
- * End the connection, if there is one; ops.disconnected() is called from within. Not from within
- * ops.disconnected().
- */
-void vhost_user_front_disconnect(struct vhost_user_front *front);
-
-/** The owner has dealt with ops.disconnected(): messages of the next client may be read. */
-void vhost_user_front_gone_done(struct vhost_user_front *front);
-
-/**
- * Descriptors of the request that stands. They stay the front's, which closes them with the reply:
- * whoever wants one duplicates it, or takes it by writing -1.
- *
- * @return MAILBOX_FDS_MAX entries, -1: none
- */
-int *vhost_user_front_request_fds(struct vhost_user_front *front);
-
-/** Read no further message: those that come are the successor's. What stands is still answered. */
-void vhost_user_front_pause(struct vhost_user_front *front);
-
-/** For whoever keeps the sockets for a successor. -1: none (with `connect`: never a listening one).
- */
-int vhost_user_front_listen_fd(const struct vhost_user_front *front);
-int vhost_user_front_conn_fd(const struct vhost_user_front *front);
-
-/**
- * The mailbox has moved to another place, content and all: use that one from now on. Not from
- * within one of the ops.
- */
-void vhost_user_front_set_mailbox(struct vhost_user_front *front, struct mailbox *mailbox);
-
-bool vhost_user_front_connected(const struct vhost_user_front *front);
-
-struct vhost_user_front_stats vhost_user_front_get_stats(const struct vhost_user_front *front);
+int vhost_user_front_create(const struct sock_front_conf *conf, struct sock_front **out);
 
 /* ---- State of a connection */
 
@@ -385,7 +274,7 @@ void vhost_user_device_destroy(struct vhost_user_device *dev);
  * @param fds  MAILBOX_FDS_MAX descriptors of the request, -1: none; those that an operation takes
  *         become -1, the others stay the caller's. Not used after the return, even if an operation
  *         is pending.
- * @return true if the request is done (call vhost_user_front_reply(), whether or not a reply is
+ * @return true if the request is done (call sock_front_reply(), whether or not a reply is
  *         wanted); false if the mailbox holds no request or an operation has returned -EINPROGRESS
  */
 bool vhost_user_device_handle(struct vhost_user_device *dev, int *fds);
@@ -405,7 +294,7 @@ bool vhost_user_device_pending(const struct vhost_user_device *dev);
 /**
  * The connection is gone: forget its state, end the request that stands in the mailbox, if any,
  * without an answer. The owner has cancelled a pending operation: vhost_user_device_complete() must
- * not be called for it any more. Afterwards vhost_user_front_reply() empties the mailbox; within
+ * not be called for it any more. Afterwards sock_front_reply() empties the mailbox; within
  * ops.disconnected() the front does that by itself. Where the front is another process, its owner
  * lets no message of the next connection through before this has been called.
  *

@@ -17,7 +17,7 @@
 
 #include "sock/front_impl.h"
 
-/* The front's memory and descriptors go, nobody is told. What is around it is the caller's. */
+/* The front's memory and descriptors go, nobody is told. */
 __attribute__((unused)) static void
 sock_front_dies(struct sock_front *sock)
 {
@@ -34,6 +34,7 @@ sock_front_dies(struct sock_front *sock)
 	sock_fds_close(&sock->rx.fds);
 	sock_discard(sock->closer, sock->req_fds, MAILBOX_FDS_MAX);
 	sock_closer_release(sock->closer);
+	free(sock);
 }
 
 #endif /* TEST_UNIT_SOCK_FRONT_DEATH_H */

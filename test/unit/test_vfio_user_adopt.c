@@ -73,7 +73,7 @@ request_that_stands_is_answered_once_and_keeps_its_descriptors(void **state)
 	replace_front(b);
 	pump(b->place.base);
 	assert_int_equal(b->requests, 1);
-	fds = vfio_user_front_request_fds(b->front);
+	fds = sock_front_request_fds(b->front);
 	assert_true(same_file(fds[0], file));
 	assert_int_equal(fds[1], -1);
 	answer(b);
@@ -138,7 +138,7 @@ reply_to_a_former_client_is_not_sent(void **state)
 	b->hold = true;
 	send_reset(s, 2);
 	pump(b->place.base);
-	vfio_user_front_disconnect(b->front);
+	sock_front_disconnect(b->front);
 	next = client(b);
 	k = kill_front(b);
 	answer_only(b);
@@ -167,7 +167,7 @@ disconnect_that_was_not_dealt_with_keeps_the_next_client_waiting(void **state)
 	pump(b->place.base);
 	assert_int_equal(b->connected, 1);
 	assert_no_reply(next);
-	vfio_user_front_gone_done(b->front);
+	sock_front_gone_done(b->front);
 	pump(b->place.base);
 	assert_int_equal(b->connected, 2);
 	assert_reply(next, 2, 0);
@@ -448,7 +448,7 @@ static void
 sockets_that_are_none_stay_the_caller_s(void **state)
 {
 	struct bench *b = *state;
-	struct vfio_user_front_conf conf = {.base = b->place.base,
+	struct sock_front_conf conf = {.base = b->place.base,
 		.mailbox = b->mb,
 		.path = b->place.path,
 		.ops = &ops,
@@ -456,11 +456,11 @@ sockets_that_are_none_stay_the_caller_s(void **state)
 		.adopt = true,
 		.listen_fd = memfd("x"),
 		.conn_fd = -1};
-	struct vfio_user_front *front;
+	struct sock_front *front;
 
 	assert_int_equal(vfio_user_front_create(&conf, &front), -EINVAL);
 	conf.conn_fd = conf.listen_fd;
-	conf.listen_fd = vfio_user_front_listen_fd(b->front);
+	conf.listen_fd = sock_front_listen_fd(b->front);
 	assert_int_equal(vfio_user_front_create(&conf, &front), -EINVAL);
 	assert_int_equal(close(conf.conn_fd), 0);
 	close(client(b));
@@ -576,7 +576,7 @@ reply_half_sent_is_finished_by_the_successor(void **state)
 {
 	struct bench *b = *state;
 	int s = negotiated_client(b), small = 1;
-	const int conn = vfio_user_front_conn_fd(b->front);
+	const int conn = sock_front_conn_fd(b->front);
 	unsigned int got = 0, halves = 0;
 	struct raw_reply r;
 

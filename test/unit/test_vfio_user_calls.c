@@ -14,7 +14,7 @@
 struct server {
 	struct place place;
 	struct mailbox *mb;
-	struct vfio_user_front *front;
+	struct sock_front *front;
 	struct vfio_user_device *dev;
 	pthread_t thread;
 	int stop; /* eventfd */
@@ -104,8 +104,8 @@ on_request(void *ctx)
 {
 	struct server *s = ctx;
 
-	if (vfio_user_device_handle(s->dev, vfio_user_front_request_fds(s->front)))
-		vfio_user_front_reply(s->front);
+	if (vfio_user_device_handle(s->dev, sock_front_request_fds(s->front)))
+		sock_front_reply(s->front);
 }
 
 static void
@@ -116,7 +116,7 @@ on_disconnected(void *ctx)
 	vfio_user_device_reset_connection(s->dev);
 }
 
-static const struct vfio_user_front_ops front_ops = {
+static const struct sock_front_ops front_ops = {
 	.request = on_request, .disconnected = on_disconnected};
 
 /* First signal: the stalled operation is done. Second: the thread is. */
@@ -132,7 +132,7 @@ on_stop(evutil_socket_t fd, short what, void *arg)
 	}
 	s->stall = false;
 	if (vfio_user_device_complete(s->dev, 0))
-		vfio_user_front_reply(s->front);
+		sock_front_reply(s->front);
 }
 
 static void *
@@ -160,7 +160,7 @@ server_start(void **state)
 		.irqs = {[2] = {1, VFIO_USER_IRQ_F_EVENTFD}},
 		.ops = &dev_ops,
 		.ctx = s};
-	struct vfio_user_front_conf front = {.gid = (gid_t)-1, .ops = &front_ops, .ctx = s};
+	struct sock_front_conf front = {.gid = (gid_t)-1, .ops = &front_ops, .ctx = s};
 
 	s->fds_before = open_fds();
 	s->irq = -1;
@@ -200,8 +200,8 @@ server_stop(void **state)
 	vfio_user_client_destroy(s->c);
 	server_signal(s);
 	pthread_join(s->thread, NULL);
-	vfio_user_front_disconnect(s->front);
-	vfio_user_front_destroy(s->front);
+	sock_front_disconnect(s->front);
+	sock_front_destroy(s->front);
 	vfio_user_device_destroy(s->dev);
 	event_free(s->stop_ev);
 	close(s->stop);

@@ -23,7 +23,7 @@ second_client_is_told_busy_and_turned_away(void **state)
 	assert_reply(second, 7, EBUSY);
 	assert_true(hung_up(second));
 	assert_int_equal(b->connected, 1);
-	assert_int_equal(vfio_user_front_get_stats(b->front).surplus, 1);
+	assert_int_equal(sock_front_get_stats(b->front)->surplus, 1);
 	send_reset(first, 1);
 	pump(b->place.base);
 	assert_reply(first, 1, 0);
@@ -152,12 +152,12 @@ end_of_file_disconnects_once_and_the_next_client_is_served(void **state)
 	for (unsigned int i = 1; i <= 3; i++) {
 		int s = client(b);
 
-		assert_true(vfio_user_front_connected(b->front));
+		assert_true(sock_front_connected(b->front));
 		assert_int_equal(b->connected, i);
 		close(s);
 		pump(b->place.base);
 		assert_int_equal(b->disconnected, i);
-		assert_false(vfio_user_front_connected(b->front));
+		assert_false(sock_front_connected(b->front));
 	}
 }
 
@@ -190,10 +190,10 @@ owner_can_end_the_connection(void **state)
 	struct bench *b = *state;
 	int s = client(b);
 
-	vfio_user_front_disconnect(b->front);
+	sock_front_disconnect(b->front);
 	assert_int_equal(b->disconnected, 1);
 	assert_true(hung_up(s));
-	vfio_user_front_disconnect(b->front);
+	sock_front_disconnect(b->front);
 	assert_int_equal(b->disconnected, 1);
 	close(s);
 }
@@ -221,7 +221,7 @@ destroying_the_front_hangs_up_without_a_callback(void **state)
 	struct bench *b = *state;
 	int s = client(b);
 
-	vfio_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	b->front = NULL;
 	assert_true(hung_up(s));
 	assert_int_equal(b->disconnected, 0);
@@ -234,12 +234,12 @@ static void
 socket_file_has_the_mode_asked_for(void **state)
 {
 	struct bench *b = *state;
-	struct vfio_user_front_conf conf = {.base = b->place.base,
+	struct sock_front_conf conf = {.base = b->place.base,
 		.mailbox = b->mb,
 		.mode = 0660,
 		.ops = &ops,
 		.gid = getgid()};
-	struct vfio_user_front *front;
+	struct sock_front *front;
 	char path[128];
 	struct stat st;
 
@@ -250,14 +250,14 @@ socket_file_has_the_mode_asked_for(void **state)
 	assert_int_equal(vfio_user_front_create(&conf, &front), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0660);
-	vfio_user_front_destroy(front);
+	sock_front_destroy(front);
 }
 
 static void
 socket_that_is_listened_on_is_not_taken(void **state)
 {
 	struct bench *b = *state;
-	struct vfio_user_front *other;
+	struct sock_front *other;
 
 	assert_int_equal(bench_front(b, &other), -EADDRINUSE);
 	pump(b->place.base);
@@ -272,7 +272,7 @@ socket_file_left_by_a_dead_process_is_replaced(void **state)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	vfio_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	strcpy(addr.sun_path, b->place.path);
 	assert_int_equal(bind(s, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	close(s);
@@ -289,7 +289,7 @@ file_that_is_no_socket_is_never_removed(void **state)
 	struct bench *b = *state;
 	int fd;
 
-	vfio_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	fd = open(b->place.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	close(fd);
 	assert_int_equal(bench_front(b, &b->front), -EEXIST);
@@ -301,11 +301,11 @@ static void
 socket_file_of_a_successor_is_not_removed(void **state)
 {
 	struct bench *b = *state;
-	struct vfio_user_front *old = b->front;
+	struct sock_front *old = b->front;
 
 	unlink(b->place.path);
 	assert_int_equal(bench_front(b, &b->front), 0);
-	vfio_user_front_destroy(old);
+	sock_front_destroy(old);
 	assert_int_equal(access(b->place.path, F_OK), 0);
 }
 
@@ -313,9 +313,9 @@ static void
 path_that_does_not_fit_or_exist_is_an_error(void **state)
 {
 	struct bench *b = *state;
-	struct vfio_user_front_conf conf = {
+	struct sock_front_conf conf = {
 		.base = b->place.base, .mailbox = b->mb, .ops = &ops, .gid = (gid_t)-1};
-	struct vfio_user_front *front;
+	struct sock_front *front;
 	char path[200];
 
 	memset(path, 'p', sizeof(path));

@@ -206,7 +206,7 @@ stubborn_descriptor_that_was_never_read_holds_nobody_up(void **state)
 	send_stubborn(s, 3, &st);
 	close(s);
 	alarm(STUCK_S);
-	vfio_user_front_disconnect(b->front);
+	sock_front_disconnect(b->front);
 	alarm(0);
 	answer(b);
 	let_go(&st, fds);
@@ -266,7 +266,7 @@ stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up(void **state)
 
 	send_stubborn(s, 1, &st);
 	alarm(STUCK_S);
-	vfio_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	alarm(0);
 	close(s);
 	let_go(&st, fds - 1);

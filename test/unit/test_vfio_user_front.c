@@ -229,7 +229,7 @@ message_that_cannot_be_followed_ends_the_connection(void **state)
 		pump(b->place.base);
 		assert_true(hung_up(s));
 		assert_int_equal(b->disconnected, i + 1);
-		assert_int_equal(vfio_user_front_get_stats(b->front).malformed, i + 1);
+		assert_int_equal(sock_front_get_stats(b->front)->malformed, i + 1);
 		close(s);
 	}
 	assert_int_equal(b->requests, 0);
@@ -333,12 +333,12 @@ late_reply_is_delivered_exactly_once(void **state)
 	pump(b->place.base);
 	assert_int_equal(b->requests, 1);
 	assert_no_reply(s);
-	vfio_user_front_reply(b->front); /* nothing to send yet */
+	sock_front_reply(b->front); /* nothing to send yet */
 	assert_no_reply(s);
 	b->hold = false;
 	answer(b);
-	vfio_user_front_reply(b->front);
-	vfio_user_front_reply(b->front);
+	sock_front_reply(b->front);
+	sock_front_reply(b->front);
 	assert_reply(s, 1, 0);
 	pump(b->place.base);
 	assert_reply(s, 2, 0);
@@ -355,7 +355,7 @@ late_reply_to_a_former_client_is_not_given_to_the_next(void **state)
 	b->hold = true;
 	send_reset(s, 1);
 	pump(b->place.base);
-	vfio_user_front_disconnect(b->front);
+	sock_front_disconnect(b->front);
 	close(s);
 	next = client(b);
 	send_reset(next, 2);
@@ -431,7 +431,7 @@ reply_that_cannot_be_right_is_not_sent(void **state)
 		memcpy(b->mb->reply_header, &hdr, sizeof(hdr));
 		b->mb->reply_len = table[i].len;
 		atomic_store(&b->mb->state, MAILBOX_REPLY);
-		vfio_user_front_reply(b->front);
+		sock_front_reply(b->front);
 		assert_true(hung_up(s));
 		assert_int_equal(b->disconnected, i + 1);
 		assert_int_equal(atomic_load(&b->mb->state), MAILBOX_EMPTY);

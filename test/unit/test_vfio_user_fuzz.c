@@ -23,7 +23,7 @@
 struct bench {
 	struct place place;
 	struct mailbox *mb;
-	struct vfio_user_front *front;
+	struct sock_front *front;
 	struct vfio_user_device *dev;
 	unsigned int seed;
 	unsigned int connected, disconnected;
@@ -109,8 +109,8 @@ on_request(void *ctx)
 {
 	struct bench *b = ctx;
 
-	if (vfio_user_device_handle(b->dev, vfio_user_front_request_fds(b->front)))
-		vfio_user_front_reply(b->front);
+	if (vfio_user_device_handle(b->dev, sock_front_request_fds(b->front)))
+		sock_front_reply(b->front);
 }
 
 static void
@@ -126,10 +126,10 @@ on_disconnected(void *ctx)
 
 	b->disconnected++;
 	vfio_user_device_reset_connection(b->dev);
-	vfio_user_front_gone_done(b->front);
+	sock_front_gone_done(b->front);
 }
 
-static const struct vfio_user_front_ops front_ops = {
+static const struct sock_front_ops front_ops = {
 	.request = on_request, .connected = on_connected, .disconnected = on_disconnected};
 
 static void
@@ -140,7 +140,7 @@ bench_start(struct bench *b)
 	struct vfio_user_device_conf dev = {
 		.regions = {[0] = {0x4000, 3}, [4] = {0x1000, 3}, [7] = {4096, 3}},
 		.irqs = {[0] = {1, 7}, [2] = {9, 1}, [3] = {1, 1}}, .ops = &dev_ops, .ctx = b};
-	struct vfio_user_front_conf front = {
+	struct sock_front_conf front = {
 		.gid = (gid_t)-1, .ops = &front_ops, .ctx = b, .max_queues = QUEUES};
 
 	place_make(&b->place);
@@ -162,8 +162,8 @@ bench_start(struct bench *b)
 static void
 bench_stop(struct bench *b)
 {
-	vfio_user_front_disconnect(b->front);
-	vfio_user_front_destroy(b->front);
+	sock_front_disconnect(b->front);
+	sock_front_destroy(b->front);
 	vfio_user_device_destroy(b->dev);
 	close_all(QUEUES, b->kicks);
 	close_all(SPARE_FILES, b->files);
@@ -178,7 +178,7 @@ settle(struct bench *b)
 	pump(b->place.base);
 	while (vfio_user_device_pending(b->dev)) {
 		if (vfio_user_device_complete(b->dev, rnd(b, 4) == 0 ? -EIO : 0))
-			vfio_user_front_reply(b->front);
+			sock_front_reply(b->front);
 		pump(b->place.base);
 	}
 }

@@ -141,7 +141,7 @@ kick_without_an_eventfd_is_counted_and_answered(void **state)
 	pump(b->place.base);
 	assert_reply(s, 1, 0);
 	assert_reply(s, 2, 0);
-	assert_int_equal(vfio_user_front_get_stats(b->front).spurious_kicks, 2);
+	assert_int_equal(vfio_user_front_kick_stats(b->front).spurious, 2);
 	assert_int_equal(b->requests, 0);
 	assert_int_equal(vfio_user_front_set_kick(b->front, QUEUES, -1), -EINVAL);
 	close(s);

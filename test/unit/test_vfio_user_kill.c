@@ -35,7 +35,7 @@ setup_shared(void **state)
 
 	setup(state);
 	b = *state;
-	vfio_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	free(b->mb);
 	b->mb = shared_mailbox();
 	assert_int_equal(bench_front(b, &b->front), 0);
@@ -49,7 +49,7 @@ teardown_shared(void **state)
 	struct bench *b = *state;
 	struct mailbox *mb = b->mb;
 
-	vfio_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	b->front = NULL;
 	b->mb = NULL;
 	munmap(mb, sizeof(*mb));

@@ -15,7 +15,7 @@
 struct server {
 	struct bench bench; /* first: its operations are the device's */
 	struct place place;
-	struct vhost_user_front *front;
+	struct sock_front *front;
 	struct vhost_user_client *client;
 	struct event *stop_ev;
 	int stop;
@@ -27,8 +27,8 @@ on_request(void *ctx)
 {
 	struct server *s = ctx;
 
-	if (vhost_user_device_handle(s->bench.dev, vhost_user_front_request_fds(s->front)))
-		vhost_user_front_reply(s->front);
+	if (vhost_user_device_handle(s->bench.dev, sock_front_request_fds(s->front)))
+		sock_front_reply(s->front);
 }
 
 static void
@@ -37,10 +37,10 @@ on_disconnected(void *ctx)
 	struct server *s = ctx;
 
 	vhost_user_device_reset_connection(s->bench.dev);
-	vhost_user_front_gone_done(s->front);
+	sock_front_gone_done(s->front);
 }
 
-static const struct vhost_user_front_ops front_ops = {
+static const struct sock_front_ops front_ops = {
 	.request = on_request, .disconnected = on_disconnected};
 
 static void
@@ -61,7 +61,7 @@ server_start(void **state)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	struct bench *b = &s->bench;
-	struct vhost_user_front_conf conf = {.ops = &front_ops, .ctx = s, .gid = (gid_t)-1};
+	struct sock_front_conf conf = {.ops = &front_ops, .ctx = s, .gid = (gid_t)-1};
 
 	b->fds_before = open_fds();
 	place_make(&s->place);
@@ -93,7 +93,7 @@ server_end(void **state)
 	vhost_user_client_destroy(s->client);
 	assert_int_equal(write(s->stop, &one, sizeof(one)), sizeof(one));
 	pthread_join(s->thread, NULL);
-	vhost_user_front_destroy(s->front);
+	sock_front_destroy(s->front);
 	vhost_user_device_destroy(b->dev);
 	event_free(s->stop_ev);
 	close_all((int)b->n_taken, b->taken);

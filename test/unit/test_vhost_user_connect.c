@@ -46,13 +46,13 @@ peer_is_found_whenever_it_comes(void **state)
 
 	pump(b->place.base);
 	assert_int_equal(b->connected, 0);
-	assert_false(vhost_user_front_connected(b->front));
+	assert_false(sock_front_connected(b->front));
 	listener = peer_listen(b);
 	s = peer_accept(b, listener);
 	assert_int_equal(b->connected, 1);
 	say(b, s, VHOST_USER_GET_FEATURES);
 	hear(s, VHOST_USER_GET_FEATURES);
-	assert_int_equal(vhost_user_front_listen_fd(b->front), -1);
+	assert_int_equal(sock_front_listen_fd(b->front), -1);
 	close_all(2, (int[]){listener, s});
 }
 
@@ -91,7 +91,7 @@ peer_waits_until_its_predecessor_is_dealt_with(void **state)
 	assert_int_equal(b->disconnected, 1);
 	/* Nothing is even waited for. */
 	assert_int_equal(event_base_get_num_events(b->place.base, EVENT_BASE_COUNT_ADDED), 0);
-	vhost_user_front_gone_done(b->front);
+	sock_front_gone_done(b->front);
 	s = peer_accept(b, listener);
 	assert_int_equal(b->connected, 2);
 	close_all(2, (int[]){listener, s});
@@ -103,7 +103,7 @@ connection_ended_by_the_owner_is_followed_by_another(void **state)
 	struct bench *b = *state;
 	int listener = peer_listen(b), s = peer_accept(b, listener), t;
 
-	vhost_user_front_disconnect(b->front);
+	sock_front_disconnect(b->front);
 	assert_true(hung_up(s));
 	t = peer_accept(b, listener);
 	assert_int_equal(b->connected, 2);
@@ -116,7 +116,7 @@ paused_front_looks_for_nobody(void **state)
 	struct bench *b = *state;
 	int listener;
 
-	vhost_user_front_pause(b->front);
+	sock_front_pause(b->front);
 	listener = peer_listen(b);
 	pump(b->place.base);
 	assert_int_equal(accept4(listener, NULL, NULL, SOCK_CLOEXEC), -1);
@@ -129,8 +129,8 @@ path_that_is_too_long_is_refused(void **state)
 {
 	struct bench *b = *state;
 	char path[200];
-	struct vhost_user_front_conf conf = bench_conf(b);
-	struct vhost_user_front *front;
+	struct sock_front_conf conf = bench_conf(b);
+	struct sock_front *front;
 
 	memset(path, 'x', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
@@ -146,21 +146,19 @@ path_that_is_too_long_is_refused(void **state)
 static void
 replace_front(struct bench *b)
 {
-	struct vhost_user_front_conf conf = bench_conf(b);
-	struct vhost_user_front *former = b->front;
-	const int fds[] = {vhost_user_front_listen_fd(former), vhost_user_front_conn_fd(former)};
+	struct sock_front_conf conf = bench_conf(b);
+	struct sock_front *former = b->front;
+	const int fds[] = {sock_front_listen_fd(former), sock_front_conn_fd(former)};
 
 	conf.adopt = true;
 	conf.listen_fd = fds[0] < 0 ? -1 : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
 	conf.conn_fd = fds[1] < 0 ? -1 : fcntl(fds[1], F_DUPFD_CLOEXEC, 0);
 	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++) {
-		const int fd = vhost_user_front_request_fds(former)[i];
+		const int fd = sock_front_request_fds(former)[i];
 
 		conf.request_fds[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	}
-	/* A front of either transport begins with what they have in common. */
-	sock_front_dies((struct sock_front *)former);
-	free(former);
+	sock_front_dies(former);
 	assert_int_equal(vhost_user_front_create(&conf, &b->front), 0);
 	pump(b->place.base);
 }
@@ -175,7 +173,7 @@ successor_answers_the_request_that_stands(void **state)
 	b->hold = true;
 	say_with(b, s, VHOST_USER_SET_VRING_CALL, VHOST_USER_VERSION, &ring, 8, &event, 1);
 	replace_front(b);
-	assert_true(same_file(vhost_user_front_request_fds(b->front)[0], event));
+	assert_true(same_file(sock_front_request_fds(b->front)[0], event));
 	answer(b);
 	hear(s, VHOST_USER_SET_VRING_CALL);
 	b->hold = false;

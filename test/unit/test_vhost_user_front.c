@@ -53,9 +53,9 @@ body_and_descriptors_reach_the_device_side(void **state)
 	assert_int_equal(b->last, VHOST_USER_SET_VRING_KICK);
 	assert_int_equal(b->mb->req_len, 8);
 	assert_memory_equal(b->mb->req, &body, 8);
-	assert_true(same_file(vhost_user_front_request_fds(b->front)[0], event));
+	assert_true(same_file(sock_front_request_fds(b->front)[0], event));
 	answer(b);
-	assert_int_equal(vhost_user_front_request_fds(b->front)[0], -1);
+	assert_int_equal(sock_front_request_fds(b->front)[0], -1);
 	close_all(2, (int[]){s, event});
 }
 
@@ -122,7 +122,7 @@ impossible_header_ends_the_connection(void **state)
 		pump(b->place.base);
 		assert_true(hung_up(s));
 		assert_int_equal(b->disconnected, i + 1);
-		assert_int_equal(vhost_user_front_get_stats(b->front).malformed, i + 1);
+		assert_int_equal(sock_front_get_stats(b->front)->malformed, i + 1);
 		close(s);
 	}
 	assert_int_equal(b->requests, 0);
@@ -223,7 +223,7 @@ surplus_client_is_sent_away_at_once(void **state)
 	assert_true(hung_up(t));
 	say(b, s, VHOST_USER_GET_FEATURES);
 	hear(s, VHOST_USER_GET_FEATURES);
-	assert_int_equal(vhost_user_front_get_stats(b->front).surplus, 1);
+	assert_int_equal(sock_front_get_stats(b->front)->surplus, 1);
 	assert_int_equal(b->connected, 1);
 	close_all(2, (int[]){s, t});
 }
@@ -261,7 +261,7 @@ impossible_reply_of_the_device_is_not_sent(void **state)
 		say(b, s, VHOST_USER_GET_FEATURES);
 		answer_only(b);
 		memcpy(b->mb->reply_header, &hdr, sizeof(hdr));
-		vhost_user_front_reply(b->front);
+		sock_front_reply(b->front);
 		assert_true(hung_up(s));
 		close(s);
 	}

@@ -39,7 +39,7 @@ struct bench {
 	struct place place;
 	struct mailbox *mb;
 	struct vhost_user_state *state;
-	struct vhost_user_front *front;
+	struct sock_front *front;
 	struct vhost_user_device *dev;
 	struct model model;
 	unsigned int seed;
@@ -332,8 +332,8 @@ on_request(void *ctx)
 {
 	struct bench *b = ctx;
 
-	if (vhost_user_device_handle(b->dev, vhost_user_front_request_fds(b->front)))
-		vhost_user_front_reply(b->front);
+	if (vhost_user_device_handle(b->dev, sock_front_request_fds(b->front)))
+		sock_front_reply(b->front);
 }
 
 static void
@@ -350,10 +350,10 @@ on_disconnected(void *ctx)
 	b->disconnected++;
 	vhost_user_device_reset_connection(b->dev);
 	memset(&b->model, 0, sizeof(b->model));
-	vhost_user_front_gone_done(b->front);
+	sock_front_gone_done(b->front);
 }
 
-static const struct vhost_user_front_ops front_ops = {
+static const struct sock_front_ops front_ops = {
 	.request = on_request, .connected = on_connected, .disconnected = on_disconnected};
 
 static void
@@ -376,7 +376,7 @@ device_side(struct bench *b, bool fresh)
 static void
 bench_start(struct bench *b)
 {
-	struct vhost_user_front_conf front = {.gid = (gid_t)-1, .ops = &front_ops, .ctx = b};
+	struct sock_front_conf front = {.gid = (gid_t)-1, .ops = &front_ops, .ctx = b};
 
 	place_make(&b->place);
 	b->seed = SEED;
@@ -397,8 +397,8 @@ bench_start(struct bench *b)
 static void
 bench_stop(struct bench *b)
 {
-	vhost_user_front_disconnect(b->front);
-	vhost_user_front_destroy(b->front);
+	sock_front_disconnect(b->front);
+	sock_front_destroy(b->front);
 	vhost_user_device_destroy(b->dev);
 	close_all(FILES, b->files);
 	close(b->event);
@@ -414,7 +414,7 @@ settle(struct bench *b)
 	pump(b->place.base);
 	while (vhost_user_device_pending(b->dev)) {
 		if (vhost_user_device_complete(b->dev, 0))
-			vhost_user_front_reply(b->front);
+			sock_front_reply(b->front);
 		pump(b->place.base);
 	}
 }

@@ -29,26 +29,18 @@ dup_of(int fd)
 	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
-UNUSED static void
-front_dies(struct vfio_user_front *front)
-{
-	sock_front_dies(&front->sock);
-	free(front->kicks);
-	free(front);
-}
-
 UNUSED static struct kept_front
 kill_front(struct bench *b)
 {
 	struct kept_front k = {
-		.listen_fd = dup_of(vfio_user_front_listen_fd(b->front)),
-		.conn_fd = dup_of(vfio_user_front_conn_fd(b->front)),
-		.gone = b->front->sock.gone,
+		.listen_fd = dup_of(sock_front_listen_fd(b->front)),
+		.conn_fd = dup_of(sock_front_conn_fd(b->front)),
+		.gone = b->front->gone,
 	};
 
 	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
-		k.request_fds[i] = dup_of(vfio_user_front_request_fds(b->front)[i]);
-	front_dies(b->front);
+		k.request_fds[i] = dup_of(sock_front_request_fds(b->front)[i]);
+	sock_front_dies(b->front);
 	b->front = NULL;
 	return k;
 }
@@ -56,7 +48,7 @@ kill_front(struct bench *b)
 UNUSED static void
 adopt_front(struct bench *b, const struct kept_front *k)
 {
-	struct vfio_user_front_conf conf = {
+	struct sock_front_conf conf = {
 		.base = b->place.base,
 		.mailbox = b->mb,
 		.path = b->place.path,

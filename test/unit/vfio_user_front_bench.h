@@ -21,7 +21,7 @@
 struct bench {
 	struct place place;
 	struct mailbox *mb;
-	struct vfio_user_front *front;
+	struct sock_front *front;
 	int kicks[QUEUES];
 	int fds_before;
 	bool hold;	/* leave requests unanswered */
@@ -59,7 +59,7 @@ UNUSED static void
 answer(struct bench *b)
 {
 	answer_only(b);
-	vfio_user_front_reply(b->front);
+	sock_front_reply(b->front);
 }
 
 UNUSED static void
@@ -73,8 +73,8 @@ on_request(void *ctx)
 	b->ids[b->requests++ % 256] = hdr.id;
 	b->nfds = b->mb->nfds;
 	if (b->keep_fd && b->nfds > 0) {
-		b->last_fd = vfio_user_front_request_fds(b->front)[0];
-		vfio_user_front_request_fds(b->front)[0] = -1;
+		b->last_fd = sock_front_request_fds(b->front)[0];
+		sock_front_request_fds(b->front)[0] = -1;
 	}
 	/* Later kicks need a negotiated connection. */
 	if (hdr.command == VFIO_USER_VERSION)
@@ -100,7 +100,7 @@ on_disconnected(void *ctx)
 		atomic_store(&b->mb->state, MAILBOX_REPLY);
 	}
 	if (!b->linger)
-		vfio_user_front_gone_done(b->front);
+		sock_front_gone_done(b->front);
 }
 
 UNUSED static void
@@ -112,7 +112,7 @@ on_log(void *ctx, int level, const char *msg)
 	snprintf(b->line, sizeof(b->line), "%s", msg);
 }
 
-static const struct vfio_user_front_ops ops = {
+static const struct sock_front_ops ops = {
 	.request = on_request,
 	.connected = on_connected,
 	.disconnected = on_disconnected,
@@ -120,9 +120,9 @@ static const struct vfio_user_front_ops ops = {
 };
 
 UNUSED static int
-bench_front(struct bench *b, struct vfio_user_front **out)
+bench_front(struct bench *b, struct sock_front **out)
 {
-	const struct vfio_user_front_conf conf = {
+	const struct sock_front_conf conf = {
 		.base = b->place.base,
 		.mailbox = b->mb,
 		.path = b->place.path,
@@ -168,7 +168,7 @@ teardown(void **state)
 {
 	struct bench *b = *state;
 
-	vfio_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	assert_int_equal(access(b->place.path, F_OK), -1);
 	close_all(QUEUES, b->kicks);
 	place_remove(&b->place);

@@ -23,7 +23,7 @@
 struct bench {
 	struct place place;
 	struct mailbox *mb;
-	struct vhost_user_front *front;
+	struct sock_front *front;
 	bool connect, any_fd; /* of the front */
 	bool hold;	      /* leave requests unanswered */
 	bool silent;	      /* end requests without a reply */
@@ -57,7 +57,7 @@ UNUSED static void
 answer(struct bench *b)
 {
 	answer_only(b);
-	vhost_user_front_reply(b->front);
+	sock_front_reply(b->front);
 }
 
 UNUSED static void
@@ -92,7 +92,7 @@ on_disconnected(void *ctx)
 		atomic_store(&b->mb->state, MAILBOX_REPLY);
 	}
 	if (!b->linger)
-		vhost_user_front_gone_done(b->front);
+		sock_front_gone_done(b->front);
 }
 
 UNUSED static void
@@ -103,17 +103,17 @@ on_log(void *ctx, int level, const char *msg)
 	snprintf(b->line, sizeof(b->line), "%s", msg);
 }
 
-static const struct vhost_user_front_ops front_ops = {
+static const struct sock_front_ops front_ops = {
 	.request = on_request,
 	.connected = on_connected,
 	.disconnected = on_disconnected,
 	.log = on_log,
 };
 
-UNUSED static struct vhost_user_front_conf
+UNUSED static struct sock_front_conf
 bench_conf(struct bench *b)
 {
-	return (struct vhost_user_front_conf){
+	return (struct sock_front_conf){
 		.base = b->place.base,
 		.mailbox = b->mb,
 		.path = b->place.path,
@@ -128,7 +128,7 @@ bench_conf(struct bench *b)
 UNUSED static void
 bench_front(struct bench *b)
 {
-	const struct vhost_user_front_conf conf = bench_conf(b);
+	const struct sock_front_conf conf = bench_conf(b);
 
 	assert_int_equal(vhost_user_front_create(&conf, &b->front), 0);
 }
@@ -168,7 +168,7 @@ teardown(void **state)
 {
 	struct bench *b = *state;
 
-	vhost_user_front_destroy(b->front);
+	sock_front_destroy(b->front);
 	place_remove(&b->place);
 	/* What does not surely close at once is closed by another thread. */
 	alarm(STUCK_S);
