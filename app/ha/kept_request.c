@@ -214,5 +214,6 @@ kept_request_resolve(const struct register_aliases *a, uint64_t seq, unsigned in
 	if (alias == 0 || a->seq != (uint32_t)seq)
 		return false;
 	return *kind == HA_FD_MSIX || *kind == HA_FD_INTX || *kind == HA_FD_KICK ||
-	       *kind == HA_FD_SF || *kind == HA_FD_TRANSPORT || (*kind == HA_FD_REQUEST && *index < position);
+	       *kind == HA_FD_SF || *kind == HA_FD_TRANSPORT ||
+	       (*kind == HA_FD_REQUEST && *index < position);
 }

@@ -171,8 +171,8 @@ give_up(struct kept_device *d, const char *why)
 
 /*
  * systemd takes a descriptor for one that it has if both come from the same open(): the devices of
- * one VM give the same memory, and the same dirty log. So memory is opened once more for it. A file of another kind could
- * block us in that; such a device is on its own.
+ * one VM give the same memory, and the same dirty log. So memory is opened once more for it. A file
+ * of another kind could block us in that; such a device is on its own.
  *
  * @return descriptor to be closed, or -1: none is needed, or to be had
  */

@@ -9,8 +9,8 @@
  * @file
  * Internal to lib/vfio_user: what the files of the front share.
  *
- * front_rx.c: what messages say, doorbells; front.c: the public functions that are not those of every front. The rest is that of
- * every front: lib/sock.
+ * front_rx.c: what messages say, doorbells; front.c: the public functions that are not those of
+ * every front. The rest is that of every front: lib/sock.
  */
 
 #include "codec.h"

@@ -13,12 +13,12 @@
 #include "test.h"
 #include "vfio_user_fixture.h"
 
-#define SEED	     20260101u
-#define ROUNDS	     3000
-#define SECONDS	     2
-#define QUEUES	     4u
-#define DOORBELLS    0x3000u
-#define SPARE_FILES  3
+#define SEED	    20260101u
+#define ROUNDS	    3000
+#define SECONDS	    2
+#define QUEUES	    4u
+#define DOORBELLS   0x3000u
+#define SPARE_FILES 3
 
 struct bench {
 	struct place place;
@@ -139,7 +139,9 @@ bench_start(struct bench *b)
 		.region = 0, .offset = DOORBELLS, .size = 4 * QUEUES, .multiplier = 4};
 	struct vfio_user_device_conf dev = {
 		.regions = {[0] = {0x4000, 3}, [4] = {0x1000, 3}, [7] = {4096, 3}},
-		.irqs = {[0] = {1, 7}, [2] = {9, 1}, [3] = {1, 1}}, .ops = &dev_ops, .ctx = b};
+		.irqs = {[0] = {1, 7}, [2] = {9, 1}, [3] = {1, 1}},
+		.ops = &dev_ops,
+		.ctx = b};
 	struct sock_front_conf front = {
 		.gid = (gid_t)-1, .ops = &front_ops, .ctx = b, .max_queues = QUEUES};
 
