@@ -16,12 +16,13 @@ clang_build=$top/build-test-clang
 asan_build=$top/build-test-asan
 fault_build=$top/build-test-fault
 results=$logs/results
+times=$logs/times
 
 # Bounds for a child that hangs, far above what it takes on a slow machine.
 suite_seconds=120
 pytest_seconds=1500
 # Each kill of a full run of the fault tests takes two seconds.
-pytest_seconds=$((pytest_seconds + 3 * ${VIRTNET_FAULT_KILLS:-40}))
+pytest_seconds=$((pytest_seconds + 3 * ${VIRTNET_FAULT_KILLS:-50}))
 
 export ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:exitcode=99:print_stacktrace=1
@@ -39,11 +40,20 @@ PART is one or more of: build unit cli raw system fault doc (all of them if none
   cli     the virtnet command, against a scripted controller and the real one
   raw     the vfio-user protocol spoken straight on the socket of a controller with sanitizers
   system  real virtual machines on a real controller
-  fault   processes killed, stopped and replaced under traffic; VIRTNET_FAULT_KILLS=1000 is the full run
+  fault   processes killed, stopped and replaced under traffic
   doc     the guides
   -k EXPRESSION   only cli, raw, system and fault tests whose name matches (as pytest has it)
 
-Logs: $logs
+Parts that do not disturb each other run at the same time: system beside unit, cli, raw, doc and the builds that wait
+for nobody; fault comes last and alone.
+
+VIRTNET_FAULT_KILLS=1000 is the full run of the fault tests, on a machine with nothing else to do. It adds to the usual:
+1000 random kills instead of 50, all memory of the host touched, one controller at a time; signals other than SIGKILL on
+every ring; 100 live updates in a row instead of 6; 50 restarts of the keeper instead of 3; 10 kills under a guest's TCP
+stream instead of 3; 31 devices instead of 8 that are taken over together; 10 updates and restarts of 64 devices instead
+of one; all 235 switch ports; and it judges the gaps that it measures.
+
+Logs: $logs, among them the seconds that each part (times) and each test (seconds) took
 TEXT
 }
 
@@ -62,20 +72,31 @@ has_part()
     return 1
 }
 
+# part NAME COMMAND...: run the command if that part is asked for, and note how long it took.
+part()
+{
+    local name=$1 began=$SECONDS
+    shift
+    has_part "$name" || return 0
+    "$@"
+    printf '%s\t%s\n' $((SECONDS - began)) "$name" >> "$times"
+}
+
 # build NAME DIRECTORY COMPILER MESON-OPTION...: counted as a test only when the part "build" is asked for.
 build()
 {
-    local title=$1 dir=$2 compiler=$3 log
+    local title=$1 dir=$2 compiler=$3 log began=$SECONDS
     shift 3
     log=$logs/build-${dir##*-}.log
     if {
         { [ -e "$dir/build.ninja" ] || CC=$compiler meson setup "$dir" "$top" -Dwerror=true "$@"; } &&
-            ninja -C "$dir"
+            ${politely-} ninja -C "$dir"
     } > "$log" 2>&1; then
         ! has_part build || report pass "build: $title"
     else
         report fail "build: $title" "$log"
     fi
+    printf '%s\t%s\n' $((SECONDS - began)) "${dir##*/}" >> "$times"
 }
 
 # tap_lines NAME LOG: one report per line of a suite's TAP output. cmocka says "not ok" of a skipped test too.
@@ -105,13 +126,14 @@ tap_lines()
 unit_tests()
 {
     local label=$1 app=$2/test/unit/dpdk-virtnet-test suites suite log status before
+    local failed=$'^fail\t'"$label:"
     if ! suites=$("$app" 2> "$logs/unit-$label.log") || [ -z "$suites" ]; then
         report fail "$label: the unit tests do not start" "$logs/unit-$label.log"
         return
     fi
     for suite in $suites; do
         log=$logs/unit-$label-$suite.log
-        before=$(grep -c '^fail' "$results" || true)
+        before=$(grep -c "$failed" "$results" || true)
         status=0
         CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$suite_seconds" "$app" "$suite" > "$log" 2>&1 || status=$?
         if ! tap_lines "$label: $suite:" "$log"; then
@@ -120,7 +142,7 @@ unit_tests()
             report fail "$label: $suite: sanitizer report" "$log"
         elif [ $status -eq 124 ]; then
             report fail "$label: $suite: not finished in $suite_seconds s" "$log"
-        elif [ $status -ne 0 ] && [ "$before" -eq "$(grep -c '^fail' "$results" || true)" ]; then
+        elif [ $status -ne 0 ] && [ "$before" -eq "$(grep -c "$failed" "$results" || true)" ]; then
             report fail "$label: $suite: ended with status $status" "$log"
         fi
     done
@@ -221,57 +243,111 @@ while [ $# -gt 0 ]; do
 done
 parts=${parts:-build unit cli raw system fault doc}
 
+
+build_gcc()
+{
+    build "gcc, no warnings" "$gcc_build" gcc
+}
+
+# Nothing of it runs: it is there for its warnings.
+build_clang()
+{
+    build "clang, no warnings" "$clang_build" clang --optimization=0
+}
+
+build_asan()
+{
+    build "AddressSanitizer and UBSan, no warnings" "$asan_build" gcc --optimization=1 \
+        -Db_sanitize=address,undefined -Db_lundef=false
+}
+
+build_fault()
+{
+    build "fault injection, no warnings" "$fault_build" gcc -Dfault_injection=true -Dtests=false
+}
+
+# Downloads; the tests take them from the cache, or skip.
+fetch()
+{
+    {
+        "$top/usertools/fetch-qemu.sh" && "$top/usertools/build-guest.sh" &&
+            "$top/usertools/build-guest.sh" --flavour amd64
+        "$top/test/system/fetch-ovs.sh"
+    } > "$logs/fetch.log" 2>&1 || true
+}
+
+raw_tests()
+{
+    VIRTNET_BUILD=$asan_build pytests raw "$top/test/system/raw"
+}
+
+system_tests()
+{
+    pytests system "$top/test/system" --ignore "$top/test/system/cli" --ignore "$top/test/system/raw"
+}
+
+fault_tests()
+{
+    VIRTNET_FAULT_BUILD=$fault_build VIRTNET_FAULT_JSON=$logs/fault.json pytests fault "$top/test/fault"
+    [ ! -s "$logs/fault.json" ] || "$top/test/fault/report.py" "$logs/fault.json" || true
+}
+
+# What needs a processor rather than peace, in the order in which others wait for it.
+beside_system()
+{
+    # An emulated guest that does not get its time is taken for a dead one.
+    local politely="nice -n 19"
+
+    part cli pytests cli "$top/test/system/cli"
+    part unit unit_tests unit "$gcc_build"
+    if has_part build || has_part unit || has_part raw; then
+        build_asan
+    fi
+    part unit unit_tests unit+sanitizers "$asan_build"
+    ! has_part fault || build_fault
+    ! has_part build || build_clang
+    part doc docs
+    part raw raw_tests
+}
+
+end_of_run()
+{
+    [ -z "${beside-}" ] || kill -- "-$beside" 2> "$logs/kill.log" || true
+    return_huge_pages
+}
+
 need_root "$@"
 reserve_huge_pages
-trap return_huge_pages EXIT
+trap end_of_run EXIT
 rm -rf "$logs"
 mkdir -p "$logs"
 : > "$results"
 
 "$top/usertools/deps.sh" test doc
-# Downloads while the compilers run; the tests take them from the cache, or skip.
-{
-    "$top/usertools/fetch-qemu.sh" && "$top/usertools/build-guest.sh" &&
-        "$top/usertools/build-guest.sh" --flavour amd64
-} > "$logs/fetch.log" 2>&1 &
-fetch=$!
+fetch &
+fetching=$!
 if has_part build || has_part unit || has_part cli || has_part system || has_part fault; then
-    build "gcc, no warnings" "$gcc_build" gcc
+    build_gcc
 fi
-if has_part build; then
-    build "clang, no warnings" "$clang_build" clang
-fi
-if has_part build || has_part unit || has_part raw; then
-    build "AddressSanitizer and UBSan, no warnings" "$asan_build" gcc -Db_sanitize=address,undefined -Db_lundef=false
-fi
-if has_part fault; then
-    build "fault injection, no warnings" "$fault_build" gcc -Dfault_injection=true -Dtests=false
-fi
-wait "$fetch" || true
+wait "$fetching" || true
 if VIRTNET_QEMU=$("$top/usertools/fetch-qemu.sh" 2>> "$logs/fetch.log"); then
     export VIRTNET_QEMU
 fi
-if has_part unit; then
-    unit_tests unit "$gcc_build"
-    unit_tests unit+sanitizers "$asan_build"
-fi
-! has_part cli || pytests cli "$top/test/system/cli"
-if has_part raw; then
-    VIRTNET_BUILD=$asan_build pytests raw "$top/test/system/raw"
-fi
-if has_part system; then
-    pytests system "$top/test/system" --ignore "$top/test/system/cli" --ignore "$top/test/system/raw"
-fi
-if has_part fault; then
-    VIRTNET_FAULT_BUILD=$fault_build VIRTNET_FAULT_JSON=$logs/fault.json pytests fault "$top/test/fault"
-    [ ! -s "$logs/fault.json" ] || "$top/test/fault/report.py" "$logs/fault.json" || true
-fi
-! has_part doc || docs
+# A process group of its own, so that it can be ended with all that it has started.
+set -m
+beside_system &
+beside=$!
+set +m
+part system system_tests
+wait "$beside" || report fail "the parts beside the system tests ended with status $?"
+beside=
+part fault fault_tests
 # Under sudo the tree's owner keeps the right to build and to clean.
 chown -R --reference="$top" "$logs" "$top"/build-test-*
 
 failed=$(count fail)
 [ "$failed" -eq 0 ] || show_failures
 echo
+echo "seconds: $(awk -F '\t' '{printf "%s %s, ", $2, $1}' "$times")all of it $SECONDS"
 echo "$(count pass) passed, $failed failed, $(count skip) skipped"
 [ "$failed" -eq 0 ]

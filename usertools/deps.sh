@@ -15,7 +15,9 @@ packages_for[build]="gcc libc6-dev meson ninja-build pkg-config python3
 # The VM is put together from this machine's tools; debian-archive-keyring signs what it and QEMU are made of.
 packages_for[run]="python3 iproute2 procps kmod busybox-static cpio xz-utils zstd pciutils pci.ids ethtool iperf3 tcpdump
     debian-archive-keyring"
-packages_for[test]="${packages_for[build]} ${packages_for[run]} clang libclang-rt-14-dev python3-pytest git dpdk-dev"
+# The last two are what Open vSwitch needs, which test/system/fetch-ovs.sh unpacks.
+packages_for[test]="${packages_for[build]} ${packages_for[run]} clang libclang-rt-14-dev python3-pytest git dpdk-dev
+    libunbound8 libcap-ng0"
 packages_for[doc]="python3-sphinx"
 
 log=${TMPDIR:-/tmp}/virtnet-deps.$$.log

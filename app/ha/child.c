@@ -21,6 +21,7 @@
 #include "child_spawn.h"
 #include "clock.h"
 #include "klog.h"
+#include "sock/discard.h"
 
 /*
  * The watching thread calls one function. Thread-local data of the whole program stand on the same
@@ -52,6 +53,7 @@ struct child {
 	enum ha_role role;
 	pid_t pid;
 	struct ha_conn *conn;
+	struct sock_closer *closer; /* of clients' descriptors that nobody has taken */
 	struct watch *watch;
 	struct event *rx, *tx, *tx_later, *sigchld, *fallen, *gone;
 	struct ha_hello hello;
@@ -146,6 +148,7 @@ child_free(struct child *ch)
 	event_drop(&ch->fallen);
 	event_drop(&ch->gone);
 	ha_conn_destroy(ch->conn);
+	sock_closer_release(ch->closer);
 	watch_put(ch->watch);
 	free(ch);
 }
@@ -242,9 +245,7 @@ child_receive(struct child *ch, unsigned int max)
 		if (ret != 1)
 			break;
 		child_message(ch, &msg, fds, n);
-		for (unsigned int f = 0; f < n; f++)
-			if (fds[f] >= 0)
-				close(fds[f]);
+		sock_discard(ch->closer, fds, n);
 	}
 	if (ret >= 0 || ch->forgotten)
 		return;
@@ -426,7 +427,8 @@ child_start(const struct child_params *params, struct child **out)
 	ch->ctx = params->ctx;
 	ch->name = params->name;
 	ch->role = params->role;
-	ret = child_run(ch, params);
+	ch->closer = sock_closer_create();
+	ret = ch->closer == NULL ? -ENOMEM : child_run(ch, params);
 	if (ret < 0) {
 		child_free(ch);
 		return ret;

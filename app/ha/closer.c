@@ -16,6 +16,7 @@
 #include <event2/event.h>
 
 #include "closer.h"
+#include "sock/discard.h"
 
 /* A device's descriptors at once, most of the time; the queue grows when it has to. */
 #define CLOSER_ROOM 256u
@@ -236,6 +237,18 @@ closer_close(struct closer *c, int *fds, unsigned int n)
 			close(fds[i]);
 		fds[i] = -1;
 	}
+}
+
+void
+closer_close_clients(struct closer *c, struct sock_closer *own, int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (fds[i] < 0 || sock_fd_harmless(fds[i]))
+			continue;
+		sock_discard(own, &fds[i], 1);
+		fds[i] = -1;
+	}
+	closer_close(c, fds, n);
 }
 
 void

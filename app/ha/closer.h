@@ -8,14 +8,16 @@
 /**
  * @file
  * Closing descriptors without waiting for it: a TAP's last descriptor takes tens of milliseconds
- * in the kernel, a client's file as long as its file system likes. One thread closes them in the
- * order in which they came. Main thread only.
+ * in the kernel, much memory as well. One thread closes them in the order in which they came, for
+ * all devices: what a client can make last for ever is not for this thread, but for the device's
+ * own (sock/discard.h). Main thread only.
  */
 
 #include <sys/queue.h>
 
 struct closer;
 struct event_base;
+struct sock_closer;
 
 /** Told when all that was to be closed before it is closed; the caller's memory until then. */
 struct closer_note {
@@ -33,6 +35,11 @@ void closer_destroy(struct closer *c);
 
 /** Close fds, which become -1; those that are -1 are skipped. */
 void closer_close(struct closer *c, int *fds, unsigned int n);
+/**
+ * The same for descriptors that a client has sent: those that are neither memory nor an eventfd go
+ * to `own`, and no note waits for them.
+ */
+void closer_close_clients(struct closer *c, struct sock_closer *own, int *fds, unsigned int n);
 /** Tell when everything that has been given to closer_close() is closed. */
 void closer_tell(struct closer *c, struct closer_note *note);
 

@@ -237,6 +237,30 @@ take_back_all(struct keeper *k, struct child *ch)
 	return n;
 }
 
+/* What the next process is not to do. */
+static void
+sentence(struct keeper *k, const struct ha_crumb *crumb, enum poison_verdict verdict)
+{
+	struct kept_device *d = kept_find(k->kept, crumb->device);
+	const char *vuid = d != NULL ? kept_vuid(d) : "a device that is gone";
+	unsigned int ms;
+
+	if (verdict == POISON_SPOT) {
+		klog_err("%s has been fatal twice (%s): it will not be touched that way again",
+			vuid,
+			crumb->kind == HA_CRUMB_QUEUE	  ? "a queue"
+			: crumb->kind == HA_CRUMB_REQUEST ? "a request of its host"
+							  : "its state block");
+		return;
+	}
+	ms = poison_quarantine_ms(&k->poison, crumb->device, clock_ns() / NS_PER_MS);
+	klog_err("%s has been fatal again and again: it begins anew, its host is disconnected and "
+		 "kept away for %u s",
+		vuid, ms / 1000);
+	if (d != NULL)
+		kept_quarantine(d, ms);
+}
+
 /* Did it die by its own doing, and over something that was fatal before? */
 static enum death
 death_of(struct keeper *k, const struct proc *p)
@@ -246,6 +270,7 @@ death_of(struct keeper *k, const struct proc *p)
 	const bool own = atomic_load(&f->signal) != 0 || p->broken || child_is_broken(p->ch) ||
 			 (p->why == NULL && child_killed_ns(p->ch) != 0);
 	unsigned int i = p->stuck;
+	enum poison_verdict verdict;
 	struct ha_crumb crumb;
 
 	if (i == HA_NO_THREAD && p->why == NULL)
@@ -253,13 +278,10 @@ death_of(struct keeper *k, const struct proc *p)
 	if (i >= HA_THREADS_MAX)
 		return own ? DEATH_OWN : DEATH_BY_OTHERS;
 	crumb = f->thread[i].crumb;
-	if (!poison_death(&k->poison, &crumb, clock_ns() / NS_PER_MS))
+	verdict = poison_death(&k->poison, &crumb, clock_ns() / NS_PER_MS);
+	if (verdict == POISON_NOT)
 		return DEATH_OWN;
-	klog_err("device %u has been fatal twice (%s): it will not be touched that way again",
-		crumb.device,
-		crumb.kind == HA_CRUMB_QUEUE	 ? "a queue"
-		: crumb.kind == HA_CRUMB_REQUEST ? "a request of its host"
-						 : "its state block");
+	sentence(k, &crumb, verdict);
 	return DEATH_POISON;
 }
 

@@ -39,7 +39,7 @@ enum proc_role {
 enum death {
 	DEATH_BY_OTHERS, /* somebody sent it a signal, or it was stopped */
 	DEATH_OWN,	 /* its own doing, for the first time in this place */
-	DEATH_POISON,	 /* and for the second time: what did it is not touched again */
+	DEATH_POISON,	 /* and not for the first time: what did it is not touched again */
 };
 
 struct proc {

@@ -16,6 +16,7 @@
 #include "kept_impl.h"
 #include "klog.h"
 #include "sd.h"
+#include "sock/discard.h"
 #include "state/state.h"
 
 /*
@@ -63,6 +64,11 @@ kept_device_new(struct kept *k, uint32_t handle, const struct ha_open *open, uns
 	d = calloc(1, sizeof(*d));
 	if (d == NULL)
 		return NULL;
+	d->closer = sock_closer_create();
+	if (d->closer == NULL) {
+		free(d);
+		return NULL;
+	}
 	d->kept = k;
 	d->handle = handle;
 	d->open = *open;
@@ -105,9 +111,8 @@ device_end(struct kept_device *d)
 	d->former = NULL;
 	d->mailbox = NULL;
 	for (unsigned int kind = 0; kind < HA_FD_KINDS; kind++) {
-		closer_close(d->kept->closer, d->fds[kind].fd, d->fds[kind].room);
-		free(d->fds[kind].fd);
-		d->fds[kind] = (struct kept_fds){0};
+		kept_fds_close(d, kind, d->fds[kind].fd, d->fds[kind].room);
+		kept_fds_free(&d->fds[kind]);
 	}
 }
 
@@ -115,6 +120,7 @@ void
 kept_device_free(struct kept_device *d)
 {
 	device_end(d);
+	sock_closer_release(d->closer);
 	d->kept->slot[d->slot] = NULL;
 	free(d);
 }
@@ -228,7 +234,8 @@ kept_create(struct event_base *base, bool take_up, struct kept **out)
 		free(k);
 		return ret;
 	}
-	ret = kept_take_up(k, take_up);
+	k->strays = sock_closer_create();
+	ret = k->strays == NULL ? -ENOMEM : kept_take_up(k, take_up);
 	if (ret < 0) {
 		kept_destroy(k);
 		return ret;
@@ -256,11 +263,13 @@ kept_destroy(struct kept *k)
 		}
 	}
 	closer_destroy(k->closer);
+	sock_closer_release(k->strays);
 	if (!TAILQ_EMPTY(&k->closing))
 		return; /* the closing thread still uses them */
 	if (k->reg != NULL)
 		sd_remove(KEPT_REGISTER_NAME);
 	register_close(k->reg);
+	kept_equal_end(k);
 	free(k);
 }
 

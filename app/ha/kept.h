@@ -96,6 +96,12 @@ void kept_forget(struct kept *k, const struct child *ch);
  */
 void kept_pause(struct kept_device *d);
 
+/**
+ * Keep its host away for so long: the connection ends, no other client is let in. Nobody has it, or
+ * whoever is given it next is told of the disconnect.
+ */
+void kept_quarantine(struct kept_device *d, unsigned int ms);
+
 /** A request stands that was told to its owner and is not answered. For the poison rule. */
 bool kept_request(const struct kept_device *d, uint64_t *seq);
 

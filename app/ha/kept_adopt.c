@@ -22,6 +22,7 @@
 #include "kept_impl.h"
 #include "klog.h"
 #include "sd.h"
+#include "sock/discard.h"
 #include "state/state.h"
 
 /* What came under the names of one slot. A table has room for what came only. */
@@ -41,7 +42,7 @@ static void
 discard(struct taking *t, const char *name, int fd)
 {
 	sd_remove(name);
-	closer_close(t->k->closer, &fd, 1);
+	closer_close_clients(t->k->closer, t->k->strays, &fd, 1);
 }
 
 static unsigned int
@@ -67,14 +68,26 @@ index_limit(unsigned int kind)
 	}
 }
 
+/* A name once too often goes away with both; the first one comes back. */
+static void
+store_first(const char *name, int fd, bool wrapped)
+{
+	const int given = wrapped ? kept_wrap(fd) : fd;
+
+	sd_store(name, given);
+	if (wrapped && given >= 0)
+		close(given);
+}
+
 /* False: it belongs to nothing. */
 static bool
 sort_one(struct taking *t, const char *name, int fd)
 {
 	unsigned int slot, kind, index;
 	struct kept_fds *fds;
+	bool wrapped;
 
-	if (!kept_name_parse(name, &slot, &kind, &index) || index >= index_limit(kind))
+	if (!kept_name_parse(name, &slot, &kind, &index, &wrapped) || index >= index_limit(kind))
 		return false;
 	if (t->parts[slot] == NULL)
 		t->parts[slot] = calloc(1, sizeof(*t->parts[slot]));
@@ -82,13 +95,21 @@ sort_one(struct taking *t, const char *name, int fd)
 		return false;
 	fds = &t->parts[slot]->fds[kind];
 	if (kept_fds_get(fds, index) >= 0) {
-		/* A name once too often goes away with both; the first one comes back. */
-		sd_store(name, kept_fds_get(fds, index));
-		closer_close(t->k->closer, &fd, 1);
+		store_first(name, kept_fds_get(fds, index), wrapped);
+		closer_close_clients(t->k->closer, t->k->strays, &fd, 1);
 		return true;
 	}
 	if (kept_fds_reserve(fds, index + 1) < 0)
 		return false;
+	if (wrapped) {
+		const int inside = kept_unwrap(fd);
+
+		if (inside < 0)
+			return false;
+		closer_close_clients(t->k->closer, t->k->strays, &fd, 1);
+		fd = inside;
+	}
+	fds->wrapped[index] = wrapped;
 	kept_fds_put(fds, index, fd);
 	return true;
 }
@@ -137,11 +158,11 @@ parts_discard(struct taking *t, unsigned int slot)
 		for (unsigned int i = 0; i < fds->room; i++) {
 			if (fds->fd[i] < 0)
 				continue;
-			kept_name(name, slot, kind, i);
+			kept_name(name, slot, kind, i, fds->wrapped[i]);
 			discard(t, name, fds->fd[i]);
 			t->foreign++;
 		}
-		free(fds->fd);
+		kept_fds_free(fds);
 	}
 	free(p);
 	t->parts[slot] = NULL;
@@ -270,7 +291,9 @@ request_take(const struct taking *t, struct kept_device *d, const struct parts *
 		const unsigned int at = d->stored_request;
 		int fd = kept_fds_get(&p->fds[HA_FD_REQUEST], at);
 
-		if (fd < 0)
+		if (fd >= 0)
+			d->wrapped[at] = p->fds[HA_FD_REQUEST].wrapped[at];
+		else
 			fd = alias_take(d, p, s, &a, at);
 		if (fd < 0)
 			break;
@@ -285,7 +308,7 @@ request_put_back(struct kept_device *d, const struct kept_sockets *s)
 {
 	for (unsigned int i = 0; i < d->stored_request; i++)
 		if (d->alias[i] != 0)
-			close(s->request[i]);
+			sock_discard(d->closer, &s->request[i], 1);
 	d->stored_request = 0;
 }
 

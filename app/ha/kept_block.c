@@ -97,9 +97,9 @@ block_change(struct kept_device *d, struct state_block *block, struct mailbox *m
 	sock_front_set_mailbox(d->front, d->mailbox);
 	/* The new one is stored before the register says so, the old one removed after that. */
 	d->block_index = 1 - index;
-	kept_store_fd(d, HA_FD_BLOCK, d->block_index, state_block_fd(block), false);
+	kept_store_fd(d, HA_FD_BLOCK, d->block_index, state_block_fd(block), -1);
 	kept_store_update(d);
-	kept_store_drop(d, HA_FD_BLOCK, index);
+	kept_store_drop(d, HA_FD_BLOCK, index, -1);
 	if (unseen)
 		kept_tell_request(d);
 	return before;

@@ -34,6 +34,7 @@ int
 kept_fds_reserve(struct kept_fds *t, unsigned int n)
 {
 	unsigned int room = t->room == 0 ? 4 : t->room;
+	bool *wrapped;
 	int *fd;
 
 	if (n <= t->room)
@@ -43,11 +44,34 @@ kept_fds_reserve(struct kept_fds *t, unsigned int n)
 	fd = realloc(t->fd, room * sizeof(*fd));
 	if (fd == NULL)
 		return -ENOMEM;
-	for (unsigned int i = t->room; i < room; i++)
-		fd[i] = -1;
 	t->fd = fd;
+	wrapped = realloc(t->wrapped, room * sizeof(*wrapped));
+	if (wrapped == NULL)
+		return -ENOMEM;
+	t->wrapped = wrapped;
+	for (unsigned int i = t->room; i < room; i++) {
+		fd[i] = -1;
+		wrapped[i] = false;
+	}
 	t->room = room;
 	return 0;
+}
+
+void
+kept_fds_free(struct kept_fds *t)
+{
+	free(t->fd);
+	free(t->wrapped);
+	*t = (struct kept_fds){0};
+}
+
+void
+kept_fds_close(struct kept_device *d, unsigned int kind, int *fds, unsigned int n)
+{
+	if (kind == HA_FD_SF)
+		closer_close(d->kept->closer, fds, n);
+	else
+		closer_close_clients(d->kept->closer, d->closer, fds, n);
 }
 
 int

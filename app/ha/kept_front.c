@@ -13,6 +13,8 @@
 #include <string.h>
 #include <syslog.h>
 
+#include <event2/event.h>
+
 #include "kept_impl.h"
 #include "klog.h"
 #include "vfio_user/vfio_user.h"
@@ -90,6 +92,7 @@ kept_front_open(struct kept_device *d, const struct kept_sockets *adopt)
 		.ctx = d,
 		.max_queues = d->open.max_queues,
 		.any_fd = d->open.any_fd != 0,
+		.closer = d->closer,
 		.listen_fd = -1,
 		.conn_fd = -1,
 	};
@@ -104,11 +107,36 @@ kept_front_open(struct kept_device *d, const struct kept_sockets *adopt)
 	return d->transport->create(&conf, &d->front);
 }
 
+static void
+on_quarantine_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct kept_device *d = arg;
+
+	klog_info("%s: its host may come again", d->open.vuid);
+	sock_front_hold(d->front, false);
+}
+
+void
+kept_quarantine(struct kept_device *d, unsigned int ms)
+{
+	const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (long)(ms % 1000) * 1000};
+
+	if (d->quarantine == NULL)
+		d->quarantine = evtimer_new(d->kept->base, on_quarantine_over, d);
+	/* Without memory for the end of it there is only this. */
+	if (d->quarantine != NULL && event_add(d->quarantine, &tv) == 0)
+		sock_front_hold(d->front, true);
+	sock_front_disconnect(d->front);
+}
+
 void
 kept_front_close(struct kept_device *d)
 {
 	if (d->front == NULL)
 		return;
+	if (d->quarantine != NULL)
+		event_free(d->quarantine);
+	d->quarantine = NULL;
 	/* A request that stands gives up its descriptors with the connection. */
 	d->ending = true;
 	sock_front_disconnect(d->front);

@@ -12,8 +12,8 @@
  * kept.c: the devices, their making and end; kept_msg.c: messages from the process that has one;
  * kept_give.c: changes of that process; kept_block.c: state blocks and their mailbox; kept_fds.c:
  * descriptors by kind and index; kept_front.c: the host-facing socket; kept_store.c: what the
- * service manager holds for a next keeper, kept_request.c: of the request that stands;
- * kept_adopt.c: going on from that.
+ * service manager holds for a next keeper, kept_request.c: of the request that stands,
+ * kept_equal.c: more than once; kept_adopt.c: going on from that.
  */
 
 #include <sys/queue.h>
@@ -28,6 +28,7 @@
 
 struct event;
 struct kept_transport;
+struct sock_closer;
 struct state_block;
 
 /** Limits of the indices of descriptors; see kept_fds_limit(). */
@@ -39,7 +40,8 @@ struct state_block;
 
 /** Descriptors of one kind; grows with its highest index. */
 struct kept_fds {
-	int *fd; /**< -1: none */
+	int *fd;       /**< -1: none */
+	bool *wrapped; /**< the service manager has it under its second name (kept_equal.c) */
 	unsigned int room;
 	unsigned int n; /**< that are not -1 */
 };
@@ -52,6 +54,7 @@ struct kept_device {
 	struct ha_open open;
 	struct child *owner; /**< NULL: nobody */
 	struct log_limit log_limit;
+	struct sock_closer *closer; /**< of what its client has sent */
 
 	struct state_block *block;
 	struct state_block *former; /**< before the owner converted it */
@@ -75,8 +78,11 @@ struct kept_device {
 	unsigned int stored_request; /**< so many descriptors of the request stored_seq */
 	uint64_t stored_seq;
 	uint16_t alias[MAILBOX_FDS_MAX]; /**< of them: not 0: stored under this name instead */
+	bool wrapped[MAILBOX_FDS_MAX];	 /**< of them, as kept_fds.wrapped */
 	unsigned int n_stored;		 /**< its part of kept.n_stored */
 	unsigned int name_bytes;	 /**< its part of kept.name_bytes */
+
+	struct event *quarantine; /**< its host is kept away until then; NULL: never was */
 
 	/* closing */
 	struct closer_note closed;
@@ -88,11 +94,13 @@ TAILQ_HEAD(kept_list, kept_device);
 struct kept {
 	struct event_base *base;
 	struct closer *closer;
-	struct kept_register *reg;		    /**< NULL: no service manager keeps anything */
+	struct sock_closer *strays; /**< clients' descriptors that belong to no device */
+	struct kept_register *reg;  /**< NULL: no service manager keeps anything */
 	struct kept_device *device[REGISTER_SLOTS]; /**< n of them, by handle */
 	unsigned int n;
 	struct kept_device *slot[REGISTER_SLOTS]; /**< the same and those that are closing */
 	struct kept_list closing;
+	void *files;		 /**< kept_equal.c */
 	unsigned int n_stored;	 /**< descriptors with the service manager */
 	unsigned int name_bytes; /**< of their names */
 };
@@ -121,6 +129,10 @@ int kept_fds_reserve(struct kept_fds *t, unsigned int n);
 /** Put fd, or -1, in; index is within the room, or fd is -1. @return what was there, or -1 */
 int kept_fds_put(struct kept_fds *t, unsigned int index, int fd);
 int kept_fds_get(const struct kept_fds *t, unsigned int index);
+/** Close descriptors of a kind without waiting for it; -1 are skipped, all become -1. */
+void kept_fds_close(struct kept_device *d, unsigned int kind, int *fds, unsigned int n);
+/** Not what is in it. */
+void kept_fds_free(struct kept_fds *t);
 
 /* kept_block.c */
 /** Map a block and find its mailbox, intact. @return 0; -EBADMSG; -errno */
@@ -201,10 +213,11 @@ int kept_store_begin(struct kept *k);
 void kept_store_resume(struct kept *k, struct kept_register *reg);
 /** Everything of a new device that is added. */
 void kept_store_device(struct kept_device *d);
-/** One descriptor that is new, or stands in the place of another. */
+/** One descriptor that is new, or stands in the place of `old` (-1: new), which is still open. */
 void kept_store_fd(
-	struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd, bool replaces);
-void kept_store_drop(struct kept_device *d, enum ha_fd_kind kind, unsigned int index);
+	struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd, int old);
+/** @param fd  what it was, still open; -1 if it is not of a kind that struct kept_fds has */
+void kept_store_drop(struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd);
 /** One descriptor is there already: a former keeper stored it. */
 void kept_store_taken(struct kept_device *d, enum ha_fd_kind kind, unsigned int index);
 /** The connection has come or gone; the register is told. */
@@ -217,11 +230,26 @@ void kept_store_forget(struct kept_device *d);
 #define KEPT_NAME_ROOM 16
 
 /** Name of a descriptor in the store. */
-void kept_name(char name[KEPT_NAME_ROOM], unsigned int slot, unsigned int kind, unsigned int index);
+void kept_name(char name[KEPT_NAME_ROOM], unsigned int slot, unsigned int kind, unsigned int index,
+	bool wrapped);
 /** @return false: not such a name */
-bool kept_name_parse(const char *name, unsigned int *slot, unsigned int *kind, unsigned int *index);
+bool kept_name_parse(const char *name, unsigned int *slot, unsigned int *kind, unsigned int *index,
+	bool *wrapped);
 /** Name of a kind, for messages. */
 const char *kept_kind_name(unsigned int kind);
+
+/* kept_equal.c */
+/** The service manager has a descriptor from the same open(). */
+bool kept_equal_known(const struct kept *k, int fd);
+/** It is to have this one, which is removed before it is closed. @return false: has an equal */
+bool kept_equal_add(struct kept *k, int fd);
+/** Not any more. Nothing happens if it is an equal's name that is known. */
+void kept_equal_remove(struct kept *k, int fd);
+void kept_equal_end(struct kept *k);
+/** @return a socket with a duplicate in its queue; -errno */
+int kept_wrap(int fd);
+/** @return another duplicate of what is in the queue; -errno */
+int kept_unwrap(int sock);
 
 /* kept_adopt.c */
 /**

@@ -147,7 +147,7 @@ slot_put(struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd
 	struct request_change c = {0};
 
 	kept_request_before(d, &c, kind, index, fd);
-	kept_store_fd(d, kind, index, fd, old >= 0);
+	kept_store_fd(d, kind, index, fd, old);
 	kept_request_after(d, &c, kind, index);
 	return old;
 }
@@ -162,9 +162,9 @@ slot_drop(struct kept_device *d, enum ha_fd_kind kind, unsigned int index)
 		return;
 	kept_request_before(d, &c, kind, index, -1);
 	kept_store_update(d);
-	kept_store_drop(d, kind, index);
+	kept_store_drop(d, kind, index, old);
 	kept_request_after(d, &c, kind, index);
-	closer_close(d->kept->closer, &old, 1);
+	kept_fds_close(d, kind, &old, 1);
 }
 
 static int
@@ -186,7 +186,7 @@ message_kick(struct kept_device *d, const struct arrival *a)
 	old = slot_put(d, HA_FD_KICK, kick->queue, a->fds[0]);
 	kept_front_set_kick(d, kick->queue, HA_KICK_EVENTFD, a->fds[0]);
 	a->fds[0] = -1;
-	closer_close(d->kept->closer, &old, 1);
+	kept_fds_close(d, HA_FD_KICK, &old, 1);
 	kept_store_update(d);
 	return 0;
 }
@@ -211,7 +211,7 @@ message_store(struct kept_device *d, const struct arrival *a)
 	for (unsigned int i = 0; i < a->n; i++)
 		a->fds[i] = slot_put(d, slot->kind, slot->index + i, a->fds[i]);
 	kept_store_update(d);
-	closer_close(d->kept->closer, a->fds, a->n);
+	kept_fds_close(d, slot->kind, a->fds, a->n);
 	return 0;
 }
 
@@ -233,9 +233,9 @@ drop_some(struct kept_device *d, unsigned int kind, unsigned int from, unsigned 
 		return;
 	kept_store_update(d);
 	for (unsigned int i = 0; i < n; i++)
-		kept_store_drop(d, kind, index[i]);
+		kept_store_drop(d, kind, index[i], fd[i]);
 	kept_request_after(d, &c, kind, from);
-	closer_close(d->kept->closer, fd, n);
+	kept_fds_close(d, kind, fd, n);
 }
 
 static int

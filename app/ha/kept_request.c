@@ -71,7 +71,7 @@ kept_request_forget(struct kept_device *d)
 {
 	while (d->stored_request > 0)
 		if (d->alias[--d->stored_request] == 0)
-			kept_store_drop(d, HA_FD_REQUEST, d->stored_request);
+			kept_store_drop(d, HA_FD_REQUEST, d->stored_request, -1);
 	memset(d->alias, 0, sizeof(d->alias));
 }
 
@@ -127,7 +127,7 @@ kept_request_store(struct kept_device *d)
 
 		d->alias[i] = d->stored ? alias_find(d, i, i > 0 ? d->alias[i - 1] : 0) : 0;
 		if (d->alias[i] == 0)
-			kept_store_fd(d, HA_FD_REQUEST, i, fds[i], false);
+			kept_store_fd(d, HA_FD_REQUEST, i, fds[i], -1);
 		else
 			any = true;
 	}
@@ -156,7 +156,7 @@ kept_request_before(struct kept_device *d, struct request_change *c, unsigned in
 			lost = true;
 		} else if (d->alias[i] == 0 && fd >= 0 && kind != HA_FD_DMA &&
 			   compare_files(fds[i], fd) <= 0) {
-			kept_store_drop(d, HA_FD_REQUEST, i);
+			kept_store_drop(d, HA_FD_REQUEST, i, -1);
 			c->moved |= bit;
 		}
 	}
@@ -197,7 +197,7 @@ kept_request_after(struct kept_device *d, const struct request_change *c, unsign
 			continue;
 		d->alias[i] = alias_find(d, i, 0);
 		if (d->alias[i] == 0)
-			kept_store_fd(d, HA_FD_REQUEST, i, fds[i], false);
+			kept_store_fd(d, HA_FD_REQUEST, i, fds[i], -1);
 	}
 	if (d->stored)
 		aliases_note(d);

@@ -8,10 +8,12 @@
  *
  * At a restart all names come in one environment variable, which the kernel limits to 128 KiB: a
  * service manager that holds more than that cannot start the keeper again at all. So names are
- * short - two digits of the slot, a letter for the kind, the index, numbers to the base of 36, e.g.
- * "0cm5" - and a device that does not fit goes without: it ends with the keeper.
+ * short - two digits of the slot, a letter for the kind (a capital: of what is wrapped), the index,
+ * numbers to the base of 36, e.g. "0cm5" - and a device that does not fit goes without: it ends
+ * with the keeper.
  */
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -68,14 +70,15 @@ digit_value(char c)
 }
 
 void
-kept_name(char name[KEPT_NAME_ROOM], unsigned int slot, unsigned int kind, unsigned int index)
+kept_name(char name[KEPT_NAME_ROOM], unsigned int slot, unsigned int kind, unsigned int index,
+	bool wrapped)
 {
 	char reversed[KEPT_NAME_ROOM];
 	unsigned int n = 0, at = 0;
 
 	name[at++] = digit(slot / BASE);
 	name[at++] = digit(slot % BASE);
-	name[at++] = kinds[kind].letter;
+	name[at++] = wrapped ? (char)toupper(kinds[kind].letter) : kinds[kind].letter;
 	do {
 		reversed[n++] = digit(index % BASE);
 		index /= BASE;
@@ -86,7 +89,8 @@ kept_name(char name[KEPT_NAME_ROOM], unsigned int slot, unsigned int kind, unsig
 }
 
 bool
-kept_name_parse(const char *name, unsigned int *slot, unsigned int *kind, unsigned int *index)
+kept_name_parse(const char *name, unsigned int *slot, unsigned int *kind, unsigned int *index,
+	bool *wrapped)
 {
 	char again[KEPT_NAME_ROOM];
 	const size_t len = strlen(name);
@@ -94,7 +98,9 @@ kept_name_parse(const char *name, unsigned int *slot, unsigned int *kind, unsign
 	if (len < 4 || len > 7 || digit_value(name[0]) < 0 || digit_value(name[1]) < 0)
 		return false;
 	*slot = (unsigned int)digit_value(name[0]) * BASE + (unsigned int)digit_value(name[1]);
-	for (*kind = 0; *kind < HA_FD_KINDS && kinds[*kind].letter != name[2];)
+	*wrapped = isupper((unsigned char)name[2]) != 0;
+	for (*kind = 0;
+		*kind < HA_FD_KINDS && kinds[*kind].letter != tolower((unsigned char)name[2]);)
 		++*kind;
 	if (*kind == HA_FD_KINDS || *slot >= REGISTER_SLOTS)
 		return false;
@@ -105,7 +111,7 @@ kept_name_parse(const char *name, unsigned int *slot, unsigned int *kind, unsign
 		*index = *index * BASE + (unsigned int)digit_value(name[i]);
 	}
 	/* There is one way only to write it. */
-	kept_name(again, *slot, *kind, *index);
+	kept_name(again, *slot, *kind, *index, *wrapped);
 	return strcmp(again, name) == 0;
 }
 
@@ -152,13 +158,40 @@ account(struct kept_device *d, const char *name, int one)
 	d->kept->name_bytes += (unsigned int)bytes;
 }
 
+/* Those that a client, or an SF, may give more than once; memory is opened again. */
+static bool
+may_have_equals(enum ha_fd_kind kind)
+{
+	return kind >= HA_FD_KICK && kind != HA_FD_DMA;
+}
+
+/* Whether the manager has it wrapped. NULL: such a one never is. */
+static bool *
+wrapped_at(struct kept_device *d, enum ha_fd_kind kind, unsigned int index)
+{
+	if (kind == HA_FD_REQUEST)
+		return &d->wrapped[index];
+	return may_have_equals(kind) ? &d->fds[kind].wrapped[index] : NULL;
+}
+
+/* As the manager has it, or is to have it. */
+static void
+name_now(struct kept_device *d, enum ha_fd_kind kind, unsigned int index, char name[KEPT_NAME_ROOM])
+{
+	const bool *wrapped = wrapped_at(d, kind, index);
+
+	kept_name(name, d->slot, kind, index, wrapped != NULL && *wrapped);
+}
+
 void
 kept_store_taken(struct kept_device *d, enum ha_fd_kind kind, unsigned int index)
 {
 	char name[KEPT_NAME_ROOM];
 
-	kept_name(name, d->slot, kind, index);
+	name_now(d, kind, index, name);
 	account(d, name, 1);
+	if (may_have_equals(kind) && !d->fds[kind].wrapped[index])
+		(void)kept_equal_add(d->kept, d->fds[kind].fd[index]);
 }
 
 /* Not all of the device can be kept: then nothing of it. */
@@ -188,43 +221,74 @@ opened_again(enum ha_fd_kind kind, int fd)
 	return open(path, (fcntl(fd, F_GETFL) & O_ACCMODE) | O_CLOEXEC);
 }
 
+/* The manager has one from the same open() under another name, and would drop this one. */
+static bool
+has_equal(struct kept_device *d, enum ha_fd_kind kind, int fd)
+{
+	/* Of a request: it goes soon, and its own equals have aliases (kept_request.c). */
+	if (kind == HA_FD_REQUEST)
+		return kept_equal_known(d->kept, fd);
+	return may_have_equals(kind) && !kept_equal_add(d->kept, fd);
+}
+
+/*
+ * What the manager is to be given for fd. @param made  true: it is to be closed
+ * @return -errno
+ */
+static int
+given_for(struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd, bool *made)
+{
+	bool *wrapped = wrapped_at(d, kind, index);
+	const int again = opened_again(kind, fd);
+	const bool wrap = again < 0 && has_equal(d, kind, fd);
+
+	*made = again >= 0 || wrap;
+	if (wrapped != NULL)
+		*wrapped = wrap;
+	if (again >= 0)
+		return again;
+	return wrap ? kept_wrap(fd) : fd;
+}
+
 void
-kept_store_fd(
-	struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd, bool replaces)
+kept_store_fd(struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd, int old)
 {
 	struct kept *k = d->kept;
 	char name[KEPT_NAME_ROOM];
-	size_t len;
-	int again, ret;
+	int given, ret;
+	bool made;
 
 	if (!d->stored)
 		return;
-	kept_name(name, d->slot, kind, index);
-	len = strlen(name) + 1;
-	if (!replaces && (k->n_stored + 1 > sd_room() || k->name_bytes + len > NAMES_MAX)) {
+	name_now(d, kind, index, name);
+	if (old >= 0) {
+		kept_equal_remove(k, old);
+		sd_remove(name);
+	} else if (k->n_stored + 1 > sd_room() || k->name_bytes + strlen(name) + 1 > NAMES_MAX) {
 		give_up(d, "the service manager takes no more descriptors");
 		return;
-	}
-	again = opened_again(kind, fd);
-	if (again >= 0)
-		fd = again;
-	ret = replaces ? sd_store(name, fd) : sd_store_new(name, fd);
-	if (again >= 0)
-		close(again);
-	if (!replaces)
+	} else {
 		account(d, name, 1);
+	}
+	given = given_for(d, kind, index, fd, &made);
+	name_now(d, kind, index, name);
+	ret = given < 0 ? given : sd_store_new(name, given);
+	if (made && given >= 0)
+		close(given);
 	if (ret < 0)
 		give_up(d, strerror(-ret));
 }
 
 void
-kept_store_drop(struct kept_device *d, enum ha_fd_kind kind, unsigned int index)
+kept_store_drop(struct kept_device *d, enum ha_fd_kind kind, unsigned int index, int fd)
 {
 	char name[KEPT_NAME_ROOM];
 
 	if (!d->stored)
 		return;
-	kept_name(name, d->slot, kind, index);
+	if (fd >= 0)
+		kept_equal_remove(d->kept, fd);
+	name_now(d, kind, index, name);
 	sd_remove(name);
 	account(d, name, -1);
 }
@@ -236,11 +300,11 @@ kept_store_conn(struct kept_device *d)
 	const int fd = sock_front_conn_fd(d->front);
 
 	if (fd >= 0)
-		kept_store_fd(d, HA_FD_CONN, 0, fd, had);
+		kept_store_fd(d, HA_FD_CONN, 0, fd, had ? fd : -1);
 	d->stored_conn = fd >= 0;
 	kept_store_update(d);
 	if (fd < 0 && had)
-		kept_store_drop(d, HA_FD_CONN, 0);
+		kept_store_drop(d, HA_FD_CONN, 0, -1);
 }
 
 static struct register_state
@@ -275,9 +339,9 @@ kept_store_device(struct kept_device *d)
 	if (d->kept->reg == NULL)
 		return;
 	d->stored = true;
-	kept_store_fd(d, HA_FD_BLOCK, d->block_index, state_block_fd(d->block), false);
+	kept_store_fd(d, HA_FD_BLOCK, d->block_index, state_block_fd(d->block), -1);
 	if (!d->transport->connects)
-		kept_store_fd(d, HA_FD_LISTEN, 0, sock_front_listen_fd(d->front), false);
+		kept_store_fd(d, HA_FD_LISTEN, 0, sock_front_listen_fd(d->front), -1);
 	if (!d->stored)
 		return;
 	state = state_of(d);
@@ -285,11 +349,11 @@ kept_store_device(struct kept_device *d)
 }
 
 static void
-forget(const struct kept_device *d, enum ha_fd_kind kind, unsigned int index)
+forget(struct kept_device *d, enum ha_fd_kind kind, unsigned int index)
 {
 	char name[KEPT_NAME_ROOM];
 
-	kept_name(name, d->slot, kind, index);
+	name_now(d, kind, index, name);
 	sd_remove(name);
 }
 
@@ -311,6 +375,7 @@ kept_store_forget(struct kept_device *d)
 	for (unsigned int kind = HA_FD_KICK; kind < HA_FD_KINDS; kind++)
 		for (unsigned int i = 0, left = d->fds[kind].n; left > 0; i++)
 			if (d->fds[kind].fd[i] >= 0) {
+				kept_equal_remove(d->kept, d->fds[kind].fd[i]);
 				forget(d, kind, i);
 				left--;
 			}

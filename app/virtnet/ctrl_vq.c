@@ -20,6 +20,7 @@
 #include "ctrl_vq.h"
 #include "device.h"
 #include "device_fault.h"
+#include "device_hash.h"
 #include "device_rings.h"
 #include "device_sf.h"
 #include "fence.h"
@@ -100,6 +101,11 @@ execute(struct device *dev, const uint8_t *buf, uint32_t len)
 		return OUTCOME_WAIT;
 	case VIRTIO_NET_CTRL_KIND_GUEST_OFFLOADS:
 		device_sf_set_offloads(dev, cmd.offloads, ctrl_vq_done, dev->ctrl.starts);
+		return OUTCOME_WAIT;
+	case VIRTIO_NET_CTRL_KIND_HASH_CONFIG:
+		if (!device_hash_possible(dev, cmd.hash.types))
+			return OUTCOME_ERR;
+		device_hash_set(dev, cmd.hash.types, cmd.hash.key, ctrl_vq_done, dev->ctrl.starts);
 		return OUTCOME_WAIT;
 	}
 	return OUTCOME_ERR;

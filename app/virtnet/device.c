@@ -259,9 +259,8 @@ static void
 describe_plug(const struct device *dev, struct host_plug *plug)
 {
 	plug->id = dev->plug_id;
-	plug->transport = dev->emu_ops->name;
 	plug->socket = dev->socket;
-	plug->msix = dev->conf.num_msix != 0;
+	dev->emu->ops->describe(dev->emu, &plug->function);
 }
 
 static void

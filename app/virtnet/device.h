@@ -121,6 +121,8 @@ struct device {
 	int step_err;			/**< of a step of device_quiesce() */
 	uint64_t unmap_iova, unmap_len; /**< of the DMA_UNMAP under way */
 	struct device_edits edits;	/**< of memory, not in force yet: device_host.c */
+	uint32_t tables;		/**< of memory that have been put in force */
+	uint32_t tables_tried;		/**< the same when rings last failed: device_fault.c */
 	bool *base_told;		/**< by virtqueue: the client has said where it begins */
 	struct rte_mbuf *announcement;	/**< to be sent when there is a queue: device_transport.c */
 	uint32_t run;			/**< counts starts, to tell late answers of the helper */

@@ -178,6 +178,7 @@ guard_door(struct device *dev, struct emu_door *real)
 {
 	dev->guard = must_zalloc(sizeof(*dev->guard));
 	dev->guard->door.ops = &guard_ops;
+	dev->guard->door.closer = real->closer;
 	dev->guard->real = real;
 	dev->guard->dev = dev;
 	return &dev->guard->door;
@@ -417,8 +418,8 @@ take_function(struct device_adoption *a)
 		.adopt = true,
 		.connected = (a->flags & HA_ADOPT_CONNECTED) != 0,
 		/* A client without registers cannot see that its device is another one. */
-		.fresh_pci = a->dev->emu_ops->pci ? (a->damage & DEVICE_BAD_PCI) != 0
-							   : a->damage != 0,
+		.fresh_pci =
+			a->dev->emu_ops->pci ? (a->damage & DEVICE_BAD_PCI) != 0 : a->damage != 0,
 		.fresh_virtio = (a->damage & DEVICE_BAD_VIRTIO) != 0,
 		.door = guard_door,
 	};

@@ -76,8 +76,8 @@ ident_ok(const struct device_ident *id)
 	       terminated(id->plug_id, sizeof(id->plug_id)) &&
 	       terminated(id->socket, sizeof(id->socket)) &&
 	       terminated(id->host, sizeof(id->host)) && terminated(id->port, sizeof(id->port)) &&
-	       terminated(id->transport, sizeof(id->transport)) &&
-	       id->vuid[0] != '\0' && id->max_pairs >= 1 && id->max_pairs <= SF_MAX_PAIRS &&
+	       terminated(id->transport, sizeof(id->transport)) && id->vuid[0] != '\0' &&
+	       id->max_pairs >= 1 && id->max_pairs <= SF_MAX_PAIRS &&
 	       id->max_queue_size >= QUEUE_SIZE_MIN && id->max_queue_size <= QUEUE_SIZE_MAX &&
 	       rte_is_power_of_2(id->max_queue_size) && id->num_msix <= PCI_MSIX_MAX &&
 	       (id->num_msix == 0) == (id->intx_only != 0);
@@ -233,7 +233,8 @@ state_ok(const struct device *dev)
 	       s->pairs <= dev->conf.max_pairs && s->sf.pairs <= dev->conf.max_pairs &&
 	       s->sf.wanted <= dev->conf.max_pairs && s->sf.link <= 1 &&
 	       (s->guest_offloads & ~VIRTIO_NET_GUEST_OFFLOADS) == 0 &&
-	       s->sf.changing <= 1 && s->sf.made <= 1 && terminated(s->sf.rep, sizeof(s->sf.rep));
+	       (s->hash.types & ~VIRTIO_NET_HASH_TYPES) == 0 && s->sf.changing <= 1 &&
+	       s->sf.made <= 1 && terminated(s->sf.rep, sizeof(s->sf.rep));
 }
 
 static bool

@@ -6,9 +6,9 @@
  * The client's memory ranges in the state block: entries, the tree that finds them, files.
  *
  * What a crash between two stores leaves:
- * - map: file kept, entry filled, `high`, valid, answer. Before valid there is no range, and the
- *   request, which still stands, maps it; after it the range stands and carries the request's
- *   number. A file without ranges is dropped by the successor.
+ * - map: file kept, its size, entry filled, `high`, valid, answer. Before valid there is no range,
+ *   and the request, which still stands, maps it; after it the range stands and carries the
+ * request's number. A file without ranges is dropped by the successor.
  * - unmap: number, ranges one after the other, files, answer. The request still stands and removes
  *   what is left; when nothing is left the number says that this is right.
  */
@@ -111,9 +111,13 @@ file_enter(struct device_dma *dma, uint16_t slot, const struct dma_file *f)
 	*bucket = slot + 1;
 }
 
-/* @return slot, or -errno */
+/*
+ * A file that is mapped twice, for it has grown in between, has two slots, so that each is known as
+ * long as it is there and no longer.
+ * @return slot, or -errno
+ */
 static int
-file_get(struct device_dma *dma, int fd)
+file_get(struct device_dma *dma, int fd, uint64_t size)
 {
 	struct dma_file f = {0};
 	uint16_t slot;
@@ -125,13 +129,15 @@ file_get(struct device_dma *dma, int fd)
 	for (uint16_t at = *file_bucket(dma, f.dev, f.ino); at != 0; at = dma->file[at - 1].next) {
 		const struct dma_file *have = &dma->file[at - 1];
 
-		if (have->dev == f.dev && have->ino == f.ino && have->writable == f.writable)
+		if (have->dev == f.dev && have->ino == f.ino && have->writable == f.writable &&
+			dma->state->file_size[at - 1] == size)
 			return at - 1;
 	}
 	for (slot = 0; slot < HOSTMEM_MAX_FILES && dma->file[slot].used;)
 		slot++;
 	if (slot == HOSTMEM_MAX_FILES)
 		return -ENOSPC;
+	dma->state->file_size[slot] = size;
 	file_enter(dma, slot, &f);
 	dma->ops->store(dma->ctx, slot, fd);
 	return slot;
@@ -261,14 +267,14 @@ device_dma_mapped(const struct device_dma *dma, uint64_t seq, uint64_t iova, uin
 
 int
 device_dma_map(struct device_dma *dma, uint64_t seq, uint64_t iova, uint64_t len, int fd, off_t off,
-	int prot)
+	int prot, uint64_t size)
 {
 	struct device_dma_range *r;
 	int slot = DEVICE_DMA_NO_FILE, ret;
 	uint32_t i;
 
 	if (fd >= 0) {
-		slot = file_get(dma, fd);
+		slot = file_get(dma, fd, size);
 		if (slot < 0)
 			return slot;
 		dma->file[slot].ranges++;
@@ -350,7 +356,8 @@ adopt_memory(struct device_dma *dma, struct hostmem *hm, const int *fds,
 	if (f->ranges > 0)
 		ret = hostmem_map_like(hm, r->iova, r->len, f->like, (off_t)r->off, r->prot);
 	if (ret == -EAGAIN && f->used)
-		ret = hostmem_map(hm, r->iova, r->len, fds[r->file], (off_t)r->off, r->prot);
+		ret = hostmem_adopt(hm, r->iova, r->len, fds[r->file], (off_t)r->off, r->prot,
+			dma->state->file_size[r->file]);
 	if (ret == 0) {
 		f->ranges++;
 		f->like = r->iova;

@@ -26,7 +26,7 @@
 
 #include "vring/hostmem.h"
 
-#define DEVICE_DMA_VERSION 1
+#define DEVICE_DMA_VERSION 2
 #define DEVICE_DMA_NO_FILE 0xffffu /**< a range without memory */
 
 struct device_dma_range {
@@ -43,6 +43,11 @@ struct device_dma_state {
 	uint64_t unmap_seq; /**< of the unmap that was begun last */
 	uint32_t high;	    /**< entries from here on have never been valid */
 	uint32_t reserved[13];
+	/**
+	 * Bytes that are mapped of each slot's file, 0: not known. A successor maps no more: a
+	 * client may have made it larger since, and what all devices have mapped has a limit.
+	 */
+	uint64_t file_size[HOSTMEM_MAX_FILES];
 	struct device_dma_range range[HOSTMEM_MAX_RANGES];
 };
 
@@ -71,11 +76,12 @@ bool device_dma_mapped(const struct device_dma *dma, uint64_t seq, uint64_t iova
 
 /**
  * Remember a range that hostmem_map() has accepted: it overlaps no other.
- * @param fd  its file, or -1; stays the caller's
+ * @param fd    its file, or -1; stays the caller's
+ * @param size  bytes that are mapped of the file (hostmem_mapped_size())
  * @return 0; -ENOSPC too many files or ranges; -ENOMEM; -errno of fstat()
  */
 int device_dma_map(struct device_dma *dma, uint64_t seq, uint64_t iova, uint64_t len, int fd,
-	off_t off, int prot);
+	off_t off, int prot, uint64_t size);
 
 /** Was the unmap of request `seq` begun before? Finding nothing to unmap is then no error. */
 bool device_dma_unmapped(const struct device_dma *dma, uint64_t seq);
@@ -87,13 +93,14 @@ void device_dma_unmap_all(struct device_dma *dma, uint64_t seq);
 unsigned int device_dma_ranges(const struct device_dma *dma);
 
 /**
- * Take up what a predecessor has left: enter all ranges in hm (to be published by the caller).
+ * Take up what a predecessor has left: enter all ranges in hm (to be published by the caller). Of
+ * no file more is mapped than the predecessor had, and no limit is asked again (hostmem_adopt()).
  *
  * @param fds  descriptor by slot, HOSTMEM_MAX_FILES entries, -1: none; they stay the caller's.
  * Those in which no range lies are dropped from the keeper.
  * @return 0; > 0: so many ranges are without memory from now on, since their file is missing, too
  *         short or cannot be mapped; -EBADMSG if the section cannot be right: nothing is left,
- *         some ranges may be in hm; -errno of hostmem_map(), the same
+ *         some ranges may be in hm; -errno of hostmem_adopt(), the same
  */
 int device_dma_adopt(struct device_dma *dma, struct hostmem *hm, const int *fds);
 

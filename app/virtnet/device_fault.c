@@ -69,35 +69,6 @@ device_fault_control(struct device *dev, enum vring_error error)
 	give_up(dev, why);
 }
 
-void
-device_fault_check(struct device *dev)
-{
-	char why[DEVICE_FAULT_TEXT];
-
-	if (dev->hm != NULL && hostmem_lost(dev->hm)) {
-		give_up(dev, "its memory was truncated by the client");
-		return;
-	}
-	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
-		struct qpair *qp = dev->pair[i];
-
-		if (qp == NULL || !atomic_exchange(&qp->fault, false))
-			continue;
-		for (int side = 0; side < QPAIR_SIDES; side++) {
-			if (!qp->run[side] || !vring_broken(&qp->ring[side]))
-				continue;
-			if (qp->ring[side].error == VRING_ERR_ADDRESS) {
-				wait_for_memory(dev);
-				continue;
-			}
-			snprintf(why, sizeof(why), "queue %u: %s", qpair_queue(qp, side),
-				vring_strerror(qp->ring[side].error));
-			give_up(dev, why);
-			return;
-		}
-	}
-}
-
 /* Positions are where the failed chain is: starting the ring again tries it again. */
 static void
 step_retry(struct device *dev, void *arg)
@@ -112,6 +83,54 @@ step_retry(struct device *dev, void *arg)
 				qp->run[side] = false;
 			}
 	}
+}
+
+/*
+ * The ring may have failed before the memory came that it missed, and the control lcore heard of it
+ * after: the memory that comes next may be long in coming.
+ */
+static void
+retry_or_wait(struct device *dev)
+{
+	const bool is_new = dev->tables_tried != dev->tables;
+
+	dev->tables_tried = dev->tables;
+	if (is_new)
+		(void)device_quiesce(dev, step_retry, NULL, false);
+	else
+		wait_for_memory(dev);
+}
+
+void
+device_fault_check(struct device *dev)
+{
+	char why[DEVICE_FAULT_TEXT];
+	bool missed = false;
+
+	if (dev->hm != NULL && hostmem_lost(dev->hm)) {
+		give_up(dev, "its memory was truncated by the client");
+		return;
+	}
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++) {
+		struct qpair *qp = dev->pair[i];
+
+		if (qp == NULL || !atomic_exchange(&qp->fault, false))
+			continue;
+		for (int side = 0; side < QPAIR_SIDES; side++) {
+			if (!qp->run[side] || !vring_broken(&qp->ring[side]))
+				continue;
+			if (qp->ring[side].error == VRING_ERR_ADDRESS) {
+				missed = true;
+				continue;
+			}
+			snprintf(why, sizeof(why), "queue %u: %s", qpair_queue(qp, side),
+				vring_strerror(qp->ring[side].error));
+			give_up(dev, why);
+			return;
+		}
+	}
+	if (missed)
+		retry_or_wait(dev);
 }
 
 void

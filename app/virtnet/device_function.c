@@ -14,6 +14,7 @@
 #include "device_run.h"
 #include "keeper_link.h"
 #include "topology.h"
+#include "virtio/virtio_net_ctrl.h"
 
 #define DEVICE_SPEED_MBPS  25000
 #define DEVICE_FULL_DUPLEX 1
@@ -53,8 +54,8 @@ device_alloc_queues(struct device *dev)
 	dev->kick_kept = no_descriptors(device_num_queues(dev));
 	dev->base_told = calloc(device_num_queues(dev), sizeof(*dev->base_told));
 	dev->hm = hostmem_create(dev->ctl->files);
-	return dev->base_told != NULL && dev->pair != NULL && dev->sf_stored != NULL && dev->kick_kept != NULL &&
-			       dev->hm != NULL
+	return dev->base_told != NULL && dev->pair != NULL && dev->sf_stored != NULL &&
+			       dev->kick_kept != NULL && dev->hm != NULL
 		       ? 0
 		       : -ENOMEM;
 }
@@ -113,6 +114,10 @@ fill_net_config(const struct device *dev, struct virtio_net_config *config)
 	config->mtu = dev->conf.mtu;
 	config->speed = DEVICE_SPEED_MBPS;
 	config->duplex = DEVICE_FULL_DUPLEX;
+	if (virtio_has(dev->conf.features, VIRTIO_NET_F_HASH_REPORT)) {
+		config->rss_max_key_size = VIRTIO_NET_HASH_KEY_SIZE;
+		config->supported_hash_types = VIRTIO_NET_HASH_TYPES;
+	}
 }
 
 static int

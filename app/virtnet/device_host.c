@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "device_dma.h"
@@ -58,6 +59,8 @@ publish_memory(struct device *dev)
 	const int ret = hostmem_publish(dev->hm, &memory);
 	struct retired *r;
 
+	if (ret == 0)
+		dev->tables++;
 	if (ret < 0 || memory == NULL)
 		return ret;
 	r = must_zalloc(sizeof(*r));
@@ -86,10 +89,15 @@ map_memory(struct device *dev, uint64_t iova, uint64_t len, int fd, off_t off, i
 {
 	int ret = hostmem_map(dev->hm, iova, len, fd, off, prot);
 
+	if (ret == -ENOSPC)
+		log_limited(&dev->log_limit, LOG_LEVEL_ERR,
+			"%s: memory of %" PRIu64 " bytes at 0x%" PRIx64 " is refused: %s",
+			dev->vuid, len, iova, hostmem_refusal(dev->hm));
 	if (ret < 0 || dev->dma == NULL)
 		return ret;
 	FAULT_POINT("device.map.begin");
-	ret = device_dma_map(dev->dma, dev->mailbox->seq, iova, len, fd, off, prot);
+	ret = device_dma_map(dev->dma, dev->mailbox->seq, iova, len, fd, off, prot,
+		hostmem_mapped_size(dev->hm, iova));
 	FAULT_POINT("device.map.recorded");
 	if (ret < 0)
 		(void)hostmem_unmap(dev->hm, iova, len);
@@ -344,6 +352,30 @@ close_fd(void *arg)
 	close((int)(intptr_t)arg);
 }
 
+/* ---- memory that is not the device's: the dirty log */
+
+static int
+up_area_map(void *ctx, uint64_t len, int fd, off_t off, uint8_t **va)
+{
+	struct device *dev = ctx;
+	/* A successor gets what its predecessor had. */
+	const int ret = hostmem_area(dev->hm, fd, off, len, dev->held, va);
+
+	if (ret < 0)
+		log_limited(&dev->log_limit, LOG_LEVEL_ERR,
+			"%s: a dirty log of %" PRIu64 " bytes is refused: %s", dev->vuid, len,
+			ret == -ENOSPC ? hostmem_refusal(dev->hm) : strerror(-ret));
+	return ret;
+}
+
+static void
+up_area_end(void *ctx, uint8_t *va)
+{
+	struct device *dev = ctx;
+
+	hostmem_area_end(dev->hm, va);
+}
+
 static void
 up_retire_fd(void *ctx, int fd)
 {
@@ -379,6 +411,8 @@ const struct emu_upcalls device_emu_upcalls = {
 	.mem_add = up_mem_add,
 	.mem_remove = up_mem_remove,
 	.mem_commit = up_mem_commit,
+	.area_map = up_area_map,
+	.area_end = up_area_end,
 	.dma_enable = up_dma_enable,
 	.connected = up_connected,
 	.disconnected = up_disconnected,

@@ -16,6 +16,7 @@
 
 #include "device_adopt.h"
 #include "device_dma.h"
+#include "device_former.h"
 #include "device_layout.h"
 #include "device_state.h"
 #include "emu/emu.h"
@@ -27,96 +28,18 @@
 /* Of a block's making, before it is seen by anybody; more cannot be a device's. */
 #define SECTION_MAX (16u << 20)
 
-/* ---- former structures ---- */
-
-struct device_state_v1 {
-	char vuid[64];
-	uint32_t sf_num;
-	uint16_t pf_id;
-	uint16_t pairs;
-	uint8_t mac[6];
-	uint8_t ctrl_mac[6];
-	uint16_t mtu;
-	uint8_t rx_mode;
-	uint8_t reserved[9];
-};
-
-struct device_state_v2 {
-	struct device_ident id;
-	char bdf[16];
-	uint8_t phase;
-	uint8_t unplug_force;
-	uint8_t started;
-	uint8_t rx_mode;
-	uint8_t ctrl_mac[6];
-	uint16_t pairs;
-	uint32_t quarantine;
-	uint32_t adoptions;
-	uint32_t clients;
-	struct {
-		uint16_t pairs;
-		uint16_t max_pairs;
-		int32_t rep_ifindex;
-		char rep[16];
-		uint8_t rx_csum;
-		uint8_t link;
-		uint8_t changing;
-		uint8_t made;
-		uint16_t wanted;
-		uint8_t reserved[14];
-	} sf;
-	uint8_t reserved[128];
-};
-
-struct pci_fn_state_v1 {
-	uint8_t cfg[4096];
-	uint32_t intx_level;
-	uint32_t flr_count;
-	uint8_t msix_table[2048 * 16];
-};
-
-struct mailbox_v1 {
-	uint32_t state;
-	uint32_t connection;
-	uint64_t seq;
-	uint32_t req_len;
-	uint32_t reply_len;
-	uint8_t header[16];
-	uint8_t reply_header[16];
-	uint8_t reply_wanted;
-	uint8_t close;
-	uint8_t nfds;
-	uint8_t reserved[5];
-	uint64_t negotiated_seq;
-	int32_t fds[16];
-	uint8_t req[8192] __attribute__((aligned(64)));
-	uint8_t reply[8192] __attribute__((aligned(64)));
-};
-
-struct ring_record_v1 {
-	uint16_t avail_idx;
-	uint16_t used_idx;
-	uint8_t avail_wrap;
-	uint8_t used_wrap;
-	uint8_t valid;
-	uint8_t shadow_n;
-	uint16_t next_avail;
-	uint16_t next_used;
-	uint8_t next_avail_wrap;
-	uint8_t next_used_wrap;
-	uint16_t signalled_used;
-	uint8_t running;
-	uint8_t reserved[15];
-	struct ring_shadow shadow[32];
-	struct ring_stats stats __attribute__((aligned(64)));
-} __attribute__((aligned(64)));
-
-/* Size of version 3 of the device section, whichever this program writes. */
+/* Size of version 4 of the device section, whichever this program writes. */
 #ifdef VIRTNET_TEST_LAYOUT
-#define DEVICE_V3_SIZE (sizeof(struct device_state) - DEVICE_STATE_MOVED)
+#define DEVICE_V4_MOVED DEVICE_STATE_MOVED
 #else
-#define DEVICE_V3_SIZE sizeof(struct device_state)
+#define DEVICE_V4_MOVED 0u
 #endif
+#define DEVICE_V4_SIZE (sizeof(struct device_state) - DEVICE_V4_MOVED)
+
+/* Version 4 has more behind what version 3 knew. */
+#define DEVICE_V3_USED offsetof(struct device_state_v3, reserved)
+_Static_assert(DEVICE_V3_USED == offsetof(struct device_state, hash) - DEVICE_V4_MOVED,
+	"what versions 3 and 4 share");
 
 /* ---- the table of layouts ---- */
 
@@ -145,9 +68,10 @@ static const struct {
 } layouts[] = {
 	{STATE_SEC_DEVICE, 1, sizeof(struct device_state_v1), NULL},
 	{STATE_SEC_DEVICE, 2, sizeof(struct device_state_v2), NULL},
-	{STATE_SEC_DEVICE, 3, DEVICE_V3_SIZE, NULL},
+	{STATE_SEC_DEVICE, 3, sizeof(struct device_state_v3), NULL},
+	{STATE_SEC_DEVICE, 4, DEVICE_V4_SIZE, NULL},
 #ifdef VIRTNET_TEST_LAYOUT
-	{STATE_SEC_DEVICE, 4, sizeof(struct device_state), NULL},
+	{STATE_SEC_DEVICE, 5, sizeof(struct device_state), NULL},
 #endif
 	{STATE_SEC_PCI, 1, sizeof(struct pci_fn_state_v1), NULL},
 	{STATE_SEC_PCI, 2, sizeof(struct pci_fn_state), NULL},
@@ -156,7 +80,8 @@ static const struct {
 	{STATE_SEC_RINGS, 2, 0, rings_size},
 	{STATE_SEC_MAILBOX, 1, sizeof(struct mailbox_v1), NULL},
 	{STATE_SEC_MAILBOX, 2, sizeof(struct mailbox), NULL},
-	{STATE_SEC_DMA, DEVICE_DMA_VERSION, sizeof(struct device_dma_state), NULL},
+	{STATE_SEC_DMA, 1, sizeof(struct device_dma_state_v1), NULL},
+	{STATE_SEC_DMA, 2, sizeof(struct device_dma_state), NULL},
 	{STATE_SEC_TRANSPORT, EMU_TRANSPORT_VERSION, EMU_TRANSPORT_STATE, NULL},
 	{STATE_SEC_IDENT, DEVICE_IDENT_VERSION, sizeof(struct device_ident), NULL},
 };
@@ -175,7 +100,7 @@ static const struct ha_layout written[DEVICE_SECTIONS] = {
 
 _Static_assert(DEVICE_SECTIONS <= HA_LAYOUTS_MAX, "they are told in one message");
 _Static_assert(MAILBOX_VERSION == 2 && PCI_FN_VERSION == 2 && VIRTIO_STATE_VERSION == 1 &&
-		       RING_RECORD_VERSION == 2,
+		       RING_RECORD_VERSION == 2 && DEVICE_DMA_VERSION == 2,
 	"a new layout needs its steps here");
 
 static size_t
@@ -300,14 +225,6 @@ device_2_to_1(const struct shape *sh, const void *from, void *to)
 	return 0;
 }
 
-/* Members of version 3 by their place, which this program's own structure may have moved. */
-#define V3(buf) ((struct device_state *)(void *)((uint8_t *)(buf)-V3_SHIFT))
-#ifdef VIRTNET_TEST_LAYOUT
-#define V3_SHIFT DEVICE_STATE_MOVED
-#else
-#define V3_SHIFT 0
-#endif
-
 /* What both have, from one to the other. */
 #define DEVICE_2_3_COMMON(to, from)                                                                \
 	do {                                                                                       \
@@ -337,7 +254,7 @@ static int
 device_2_to_3(const struct shape *sh, const void *from, void *to)
 {
 	const struct device_state_v2 *old = from;
-	struct device_state *s = V3(to);
+	struct device_state_v3 *s = to;
 
 	(void)sh;
 	DEVICE_2_3_COMMON(s, old);
@@ -366,7 +283,7 @@ static int
 device_3_to_2(const struct shape *sh, const void *from, void *to)
 {
 	const struct virtio_state *vs = registers(sh);
-	const struct device_state *s = V3(from);
+	const struct device_state_v3 *s = from;
 	struct device_state_v2 *old = to;
 
 	if (vs == NULL || (vs->device_features & ~DEVICE_V2_FEATURES) != 0 ||
@@ -378,20 +295,49 @@ device_3_to_2(const struct shape *sh, const void *from, void *to)
 	return 0;
 }
 
-#ifdef VIRTNET_TEST_LAYOUT
 static int
 device_3_to_4(const struct shape *sh, const void *from, void *to)
 {
 	(void)sh;
-	memcpy((uint8_t *)to + DEVICE_STATE_MOVED, from, DEVICE_V3_SIZE);
+	memcpy(to, from, DEVICE_V3_USED);
 	return 0;
 }
+
+/* The same of version 3: what it could offer a driver. */
+#define DEVICE_V3_FEATURES                                                                         \
+	(DEVICE_V2_FEATURES | VIRTIO_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |                       \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6) |        \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO4) |         \
+		VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO6) | VIRTIO_BIT(VIRTIO_NET_F_HOST_ECN) |          \
+		VIRTIO_BIT(VIRTIO_NET_F_HOST_USO) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_HDRLEN) |        \
+		VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_F_RING_PACKED) |            \
+		VIRTIO_BIT(VIRTIO_F_IN_ORDER) | VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA))
 
 static int
 device_4_to_3(const struct shape *sh, const void *from, void *to)
 {
+	const struct virtio_state *vs = registers(sh);
+
+	if (vs == NULL || (vs->device_features & ~DEVICE_V3_FEATURES) != 0)
+		return -ENOTSUP;
+	memcpy(to, from, DEVICE_V3_USED);
+	return 0;
+}
+
+#ifdef VIRTNET_TEST_LAYOUT
+static int
+device_4_to_5(const struct shape *sh, const void *from, void *to)
+{
 	(void)sh;
-	memcpy(to, (const uint8_t *)from + DEVICE_STATE_MOVED, DEVICE_V3_SIZE);
+	memcpy((uint8_t *)to + DEVICE_STATE_MOVED, from, DEVICE_V4_SIZE);
+	return 0;
+}
+
+static int
+device_5_to_4(const struct shape *sh, const void *from, void *to)
+{
+	(void)sh;
+	memcpy(to, (const uint8_t *)from + DEVICE_STATE_MOVED, DEVICE_V4_SIZE);
 	return 0;
 }
 #endif
@@ -520,6 +466,33 @@ dma_0_to_1(const struct shape *sh, const void *from, void *to)
 	return 0;
 }
 
+/* How much of files was mapped was not told: all. */
+static int
+dma_1_to_2(const struct shape *sh, const void *from, void *to)
+{
+	const struct device_dma_state_v1 *old = from;
+	struct device_dma_state *dma = to;
+
+	(void)sh;
+	dma->unmap_seq = old->unmap_seq;
+	dma->high = RTE_MIN(old->high, HOSTMEM_MAX_RANGES);
+	memcpy(dma->range, old->range, dma->high * sizeof(dma->range[0]));
+	return 0;
+}
+
+static int
+dma_2_to_1(const struct shape *sh, const void *from, void *to)
+{
+	const struct device_dma_state *dma = from;
+	struct device_dma_state_v1 *old = to;
+
+	(void)sh;
+	old->unmap_seq = dma->unmap_seq;
+	old->high = RTE_MIN(dma->high, HOSTMEM_MAX_RANGES);
+	memcpy(old->range, dma->range, old->high * sizeof(old->range[0]));
+	return 0;
+}
+
 static int section_get(const struct shape *sh, uint16_t id, uint16_t version, void **out);
 
 /* Nothing is known of a connection that is told by registers. */
@@ -559,9 +532,11 @@ static const struct {
 	{STATE_SEC_DEVICE, 2, 1, device_2_to_1},
 	{STATE_SEC_DEVICE, 2, 3, device_2_to_3},
 	{STATE_SEC_DEVICE, 3, 2, device_3_to_2},
-#ifdef VIRTNET_TEST_LAYOUT
 	{STATE_SEC_DEVICE, 3, 4, device_3_to_4},
 	{STATE_SEC_DEVICE, 4, 3, device_4_to_3},
+#ifdef VIRTNET_TEST_LAYOUT
+	{STATE_SEC_DEVICE, 4, 5, device_4_to_5},
+	{STATE_SEC_DEVICE, 5, 4, device_5_to_4},
 #endif
 	{STATE_SEC_PCI, 1, 2, pci_1_to_2},
 	{STATE_SEC_PCI, 2, 1, pci_2_to_1},
@@ -570,6 +545,8 @@ static const struct {
 	{STATE_SEC_MAILBOX, 1, 2, mailbox_1_to_2},
 	{STATE_SEC_MAILBOX, 2, 1, mailbox_2_to_1},
 	{STATE_SEC_DMA, 0, 1, dma_0_to_1},
+	{STATE_SEC_DMA, 1, 2, dma_1_to_2},
+	{STATE_SEC_DMA, 2, 1, dma_2_to_1},
 	{STATE_SEC_TRANSPORT, 0, 1, transport_0_to_1},
 	{STATE_SEC_IDENT, 0, 1, ident_0_to_1},
 };

@@ -11,8 +11,8 @@
  * another (device_block_convert(), device_block_layouts() in device_adopt.h).
  *
  * A new layout of a section takes: its new version in the section's header; its size in `layouts`;
- * the former structure and the two steps between them in device_layout.c. Steps lead from one
- * version to the next or the one before; further ways are made of them.
+ * the former structure in device_former.h and the two steps between them in device_layout.c. Steps
+ * lead from one version to the next or the one before; further ways are made of them.
  *
  * A conversion reads one block and writes another: the former stays as it is.
  */

@@ -12,9 +12,11 @@
 
 #include <rte_malloc.h>
 
+#include "device_hash.h"
 #include "device_rings.h"
 #include "device_sf.h"
 #include "device_transport.h"
+#include "log.h"
 
 /* A client's own: a duplicate, which outlives its being replaced. */
 static int
@@ -92,6 +94,7 @@ pair_create(struct device *dev, uint16_t index)
 	qp->sf_fd = -1;
 	atomic_init(&qp->rx_on, index < dev->state->pairs);
 	atomic_init(&qp->rx_offloads, device_sf_offloads(dev));
+	device_hash_pair(dev, qp);
 	for (int side = 0; side < QPAIR_SIDES; side++)
 		qp->kick_fd[side] = device_kick_get(dev, qpair_queue(qp, side));
 	if (dev->emu->ops->kick_fd == NULL &&
@@ -132,6 +135,9 @@ ring_start(struct device *dev, struct qpair *qp, enum qpair_side side)
 	device_base_check(dev, qpair_queue(qp, side));
 	ret = vring_start(&qp->ring[side], &conf);
 	qp->run[side] = ret == 0;
+	if (ret == -EFAULT && hostmem_refusal(dev->hm)[0] != '\0')
+		log_limited(&dev->log_limit, LOG_LEVEL_ERR, "%s: queue %u does not start: %s",
+			dev->vuid, qpair_queue(qp, side), hostmem_refusal(dev->hm));
 	return ret;
 }
 

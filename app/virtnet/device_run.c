@@ -176,6 +176,7 @@ device_stop(struct device *dev)
 	dev->state->started = 0;
 	memset(dev->records, 0, sizeof(*dev->records) * device_num_queues(dev));
 	memset(dev->state->ctrl_mac, 0, sizeof(dev->state->ctrl_mac));
+	memset(&dev->state->hash, 0, sizeof(dev->state->hash));
 	dev->state->rx_mode = 0;
 	dev->state->pairs = 1;
 	dev->waits_for_memory = false;

@@ -19,13 +19,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEVICE_VUID_LEN 64
-#define DEVICE_PLUG_LEN 80
-#define DEVICE_PATH_LEN 108
-#define DEVICE_NAME_LEN 32
-#define DEVICE_BDF_LEN	16
-#define DEVICE_REP_LEN	16
+#define DEVICE_VUID_LEN	     64
+#define DEVICE_PLUG_LEN	     80
+#define DEVICE_PATH_LEN	     108
+#define DEVICE_NAME_LEN	     32
+#define DEVICE_BDF_LEN	     16
+#define DEVICE_REP_LEN	     16
 #define DEVICE_TRANSPORT_LEN 24
+#define DEVICE_HASH_KEY_LEN  40
 
 /** Where a device is in its life; the numbers stand in state blocks. */
 enum device_phase {
@@ -90,10 +91,16 @@ struct device_sf_state {
 	uint8_t reserved[14];
 };
 
+/** How received packets are hashed (VIRTIO_NET_CTRL_MQ_HASH_CONFIG). */
+struct device_hash_state {
+	uint32_t types; /**< VIRTIO_NET_HASH_TYPES; 0 until the driver asks for any */
+	uint8_t key[DEVICE_HASH_KEY_LEN];
+};
+
 #ifndef VIRTNET_TEST_LAYOUT
-#define DEVICE_STATE_VERSION 3
+#define DEVICE_STATE_VERSION 4
 #else
-#define DEVICE_STATE_VERSION 4 /* for tests of updates between versions: everything has moved */
+#define DEVICE_STATE_VERSION 5 /* for tests of updates between versions: everything has moved */
 #endif
 #define DEVICE_STATE_MOVED 64u /**< bytes, in the layout for tests */
 
@@ -118,7 +125,9 @@ struct device_state {
 	 * its last change. All that were negotiated, until VIRTIO_NET_CTRL_GUEST_OFFLOADS.
 	 */
 	uint64_t guest_offloads;
-	uint8_t reserved[120];
+	struct device_hash_state hash;
+	/** Zero. What chooses a receive queue by the hash - a table of queues - has room here. */
+	uint8_t reserved[1100];
 };
 
 #define DEVICE_IDENT_VERSION 1

@@ -11,6 +11,7 @@
 #include <rte_common.h>
 
 #include "fence.h"
+#include "pci/pci.h"
 
 /* SIGBUS is the controller's first (memory that a client has truncated), which calls us then. */
 static const int fatal_signal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
@@ -93,6 +94,8 @@ fence_enter(unsigned int i)
 		return NULL;
 	}
 	self = i;
+	/* Whoever enters may raise interrupts; if it fails they only come a little later. */
+	(void)pci_signal_begin();
 	return fence_self();
 }
 

@@ -22,7 +22,11 @@
 #include "keeper_internal.h"
 #include "log.h"
 #include "mem.h"
+#include "sock/discard.h"
 #include "state/fault_point.h"
+
+/* Until it is looked again whether the former client's descriptors are closed. */
+#define CLOSING_MS 100
 
 enum door_state {
 	DOOR_NEW,
@@ -62,6 +66,7 @@ struct keeper_door {
 	/* What has happened while the device was about to go to another process. */
 	bool held, held_connected, held_disconnected, held_request;
 	int held_fds[MAILBOX_FDS_MAX];
+	struct event *closing; /* GONE_DONE waits */
 };
 
 static struct keeper_door *
@@ -81,14 +86,12 @@ keeper_door_find(struct keeper_link *link, uint32_t device)
 	return NULL;
 }
 
+/* They are the client's, or duplicates of those: the keeper's may have been closed before. */
 static void
-close_fds(int *fds, unsigned int n)
+discard_fds(struct keeper_door *d, int *fds, unsigned int n)
 {
-	for (unsigned int i = 0; i < n; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-		fds[i] = -1;
-	}
+	sock_discard(d->door.closer, fds, n);
+	memset(fds, -1, n * sizeof(fds[0]));
 }
 
 static void
@@ -108,7 +111,7 @@ words_drop(struct keeper_door *d)
 
 	while ((w = STAILQ_FIRST(&d->words)) != NULL) {
 		STAILQ_REMOVE_HEAD(&d->words, next);
-		close_fds(w->fds, w->n);
+		discard_fds(d, w->fds, w->n);
 		free(w);
 	}
 }
@@ -147,13 +150,22 @@ keeper_door_send(struct keeper_door *d, const struct ha_msg *msg, const int *fds
 /* ---- emu_door_ops */
 
 static void
+door_release(struct keeper_door *d)
+{
+	if (d->closing != NULL)
+		event_free(d->closing);
+	state_block_close(d->block);
+	sock_closer_release(d->door.closer);
+	free(d);
+}
+
+static void
 door_free(struct keeper_door *d)
 {
 	LIST_REMOVE(d, next);
 	words_drop(d);
-	close_fds(d->held_fds, RTE_DIM(d->held_fds));
-	state_block_close(d->block);
-	free(d);
+	discard_fds(d, d->held_fds, RTE_DIM(d->held_fds));
+	door_release(d);
 }
 
 static void
@@ -214,6 +226,7 @@ door_close(struct emu_door *door)
 
 	d->emu = NULL;
 	d->opened = NULL;
+	event_del(d->closing);
 	switch (d->state) {
 	case DOOR_OPENING:
 		d->state = DOOR_CLOSE_LATER;
@@ -236,10 +249,25 @@ door_reply(struct emu_door *door)
 	FAULT_POINT("emu.reply.told");
 }
 
+/* The next client would only add to what does not close. */
 static void
 door_gone_done(struct emu_door *door)
 {
-	say(to_door(door), HA_GONE_DONE);
+	const struct timeval pause = {.tv_usec = CLOSING_MS * 1000};
+	struct keeper_door *d = to_door(door);
+
+	if (sock_closer_full(door->closer))
+		event_add(d->closing, &pause);
+	else
+		say(d, HA_GONE_DONE);
+}
+
+static void
+on_closing(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	door_gone_done(arg);
 }
 
 static void
@@ -321,9 +349,11 @@ keeper_door_create(struct keeper_link *link, uint32_t device, const struct ha_op
 	d = calloc(1, sizeof(*d));
 	if (d == NULL)
 		return -ENOMEM;
-	ret = map_block(d, block_fd);
+	d->door.closer = sock_closer_create();
+	d->closing = event_new(link->c->base, -1, 0, on_closing, d);
+	ret = d->door.closer == NULL || d->closing == NULL ? -ENOMEM : map_block(d, block_fd);
 	if (ret < 0) {
-		free(d);
+		door_release(d);
 		return ret;
 	}
 	d->door.ops = &keeper_door_ops;
@@ -414,6 +444,17 @@ opened(struct keeper_door *d, int err)
 }
 
 static void
+refuse(struct keeper_door *d, struct emu *emu)
+{
+	log_err("%s: a request of the host %s: refused", d->params.vuid,
+		d->refuse_lost ? "has lost its descriptors, this process may open no more"
+			       : "crashed the process that handled it");
+	d->refuse = false;
+	d->refuse_lost = false;
+	emu->ops->refuse(emu);
+}
+
+static void
 request(struct keeper_door *d, int *fds)
 {
 	struct emu *emu = emu_of(d);
@@ -422,12 +463,15 @@ request(struct keeper_door *d, int *fds)
 	if (emu == NULL)
 		return;
 	if (d->refuse) {
-		d->refuse = false;
-		log_err("%s: a request of the host %s: refused", d->params.vuid,
-			d->refuse_lost ? "has lost its descriptors, this process may open no more"
-				       : "crashed the process that handled it");
-		d->refuse_lost = false;
+		refuse(d, emu);
+		return;
+	}
+	if (sock_closer_full(d->door.closer)) {
+		log_err("%s: the host has sent too many descriptors that do not close: "
+			"disconnected",
+			d->params.vuid);
 		emu->ops->refuse(emu);
+		say(d, HA_DISCONNECT);
 		return;
 	}
 	ha_crumb_set(fence_self(), HA_CRUMB_REQUEST, d->device, seq);
@@ -466,13 +510,13 @@ on_request(struct keeper_door *d, int *fds, unsigned int n)
 	memcpy(row, fds, n * sizeof(row[0]));
 	memset(fds, -1, n * sizeof(fds[0]));
 	if (d->held) {
-		close_fds(d->held_fds, RTE_DIM(d->held_fds));
+		discard_fds(d, d->held_fds, RTE_DIM(d->held_fds));
 		memcpy(d->held_fds, row, sizeof(row));
 		d->held_request = true;
 		return;
 	}
 	request(d, row);
-	close_fds(row, RTE_DIM(row));
+	discard_fds(d, row, RTE_DIM(row));
 }
 
 void
@@ -544,6 +588,6 @@ keeper_door_unhold(struct keeper_door *d)
 		connected(d);
 	if (d->held_request)
 		request(d, d->held_fds);
-	close_fds(d->held_fds, RTE_DIM(d->held_fds));
+	discard_fds(d, d->held_fds, RTE_DIM(d->held_fds));
 	d->held_connected = d->held_disconnected = d->held_request = false;
 }

@@ -19,6 +19,7 @@
 
 struct event;
 struct keeper_door;
+struct sock_closer;
 
 /* A device that has gone to another process in the hand-over under way. */
 struct gone_device {
@@ -30,6 +31,7 @@ struct gone_device {
 struct keeper_link {
 	struct controller *c;
 	struct ha_conn *conn;
+	struct sock_closer *closer; /* of clients' descriptors that nobody has taken */
 	struct event *readable, *writable;
 	struct event *send_later; /* this system is short of what it takes to send */
 	struct event *exit_timer; /* EXIT has come: until the last answer is out */

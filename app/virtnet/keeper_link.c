@@ -22,6 +22,7 @@
 #include "log.h"
 #include "mem.h"
 #include "request.h"
+#include "sock/discard.h"
 #include "state/fault_point.h"
 
 /* Messages taken in one turn of the loop: timers and commands have their turn, too. */
@@ -202,11 +203,10 @@ keeper_link_away_vuid(const struct keeper_link *link, const char *vuid)
 
 /* Whatever device_adopt() has not taken is closed: no client's memory must outlive the client. */
 static void
-heirloom_free(struct device_heirloom *h)
+heirloom_free(struct keeper_link *link, struct device_heirloom *h)
 {
 	for (unsigned int i = 0; i < h->n; i++)
-		if (h->fd[i].fd >= 0)
-			close(h->fd[i].fd);
+		sock_discard(link->closer, &h->fd[i].fd, 1);
 	if (h->block_fd >= 0)
 		close(h->block_fd);
 	free(h->fd);
@@ -217,7 +217,7 @@ static void
 heirloom_drop(struct keeper_link *link)
 {
 	if (link->heirloom != NULL)
-		heirloom_free(link->heirloom);
+		heirloom_free(link, link->heirloom);
 	link->heirloom = NULL;
 }
 
@@ -284,7 +284,7 @@ on_adopt_end(struct keeper_link *link, uint32_t device)
 	door = keeper_door_find(link, device);
 	if (door != NULL && (h->adopt.flags & HA_ADOPT_POISON_REQUEST))
 		keeper_door_refuse(door);
-	heirloom_free(h);
+	heirloom_free(link, h);
 }
 
 /* ---- release */
@@ -464,9 +464,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			on_message(link, &msg, fds, n);
 		else
 			on_lost(link, &msg);
-		for (unsigned int k = 0; k < n; k++)
-			if (fds[k] >= 0)
-				close(fds[k]);
+		sock_discard(link->closer, fds, n);
 	}
 	if (ret < 0 && ret != -EMFILE)
 		lost(ret == -EPIPE ? "has gone" : "says what cannot be understood");
@@ -497,6 +495,7 @@ keeper_link_create(struct controller *c, int fd, struct keeper_link **out)
 		close(fd);
 		return -ENOMEM;
 	}
+	link->closer = sock_closer_create();
 	link->c = c;
 	link->status.last = 1;
 	link->next_handle = first_handle();
@@ -506,8 +505,9 @@ keeper_link_create(struct controller *c, int fd, struct keeper_link **out)
 	link->writable = event_new(c->base, fd, EV_WRITE, on_writable, link);
 	link->send_later = evtimer_new(c->base, on_writable, link);
 	link->exit_timer = evtimer_new(c->base, on_exit_timer, link);
-	if (link->readable == NULL || link->writable == NULL || link->send_later == NULL ||
-		link->exit_timer == NULL || event_add(link->readable, NULL) < 0) {
+	if (link->closer == NULL || link->readable == NULL || link->writable == NULL ||
+		link->send_later == NULL || link->exit_timer == NULL ||
+		event_add(link->readable, NULL) < 0) {
 		keeper_link_destroy(link);
 		return -ENOMEM;
 	}
@@ -532,6 +532,7 @@ keeper_link_destroy(struct keeper_link *link)
 	if (link->exit_timer != NULL)
 		event_free(link->exit_timer);
 	ha_conn_destroy(link->conn);
+	sock_closer_release(link->closer);
 	free(link->gone);
 	free(link);
 }

@@ -17,7 +17,8 @@
 /**
  * Zeroed memory, to be freed with free(). A step that is already under way cannot be given up:
  * somebody's request would stay unanswered and what workers let go of would be lost. Such steps are
- * small; a process that has no room for one ends.
+ * small; a process that has no room for one ends. No client can bring that about: what its memory
+ * takes of the process's addresses has a limit (HOSTMEM_SPACE_ALL), what is sent has others.
  */
 static inline void *
 must_zalloc(size_t size)

@@ -47,13 +47,27 @@ qpair_set_sf(struct qpair *qp, struct sf *sf)
 	qp->tx_limit = VRING_BURST;
 }
 
+void
+qpair_set_hash(struct qpair *qp, uint32_t types, const uint8_t key[NET_HASH_KEY_SIZE])
+{
+	const struct net_hash *now = atomic_load_explicit(&qp->hash, memory_order_relaxed);
+	struct net_hash *next = &qp->hashes[now == &qp->hashes[0]];
+
+	net_hash_init(next, types, key);
+	atomic_store_explicit(&qp->hash, next, memory_order_release);
+}
+
 static void
 deliver(void *arg, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct qpair *qp = arg;
 	struct vring *vr = &qp->ring[QPAIR_RX];
-	const uint16_t done = qp->burst->enqueue(vr, pkts, n);
+	const struct net_hash *hash = atomic_load_explicit(&qp->hash, memory_order_acquire);
+	uint16_t done;
 
+	if (hash != NULL)
+		net_hash_packets(hash, pkts, n);
+	done = qp->burst->enqueue(vr, pkts, n);
 	if (unlikely(done < n)) {
 		vr->rec->stats.no_buffer += n - done;
 		rte_pktmbuf_free_bulk(pkts + done, n - done);
@@ -202,7 +216,7 @@ readable(int fd)
 /*
  * TX waits for the driver's kick. RX waits for the SF's descriptor; only a driver without buffers
  * has to kick. The descriptors are edge triggered, so what came before the last look here is found
- * by that look.
+ * by that look. A client that has given no descriptor for kicks wants the queue polled.
  */
 bool
 qpair_idle(struct qpair *qp, enum qpair_side side)
@@ -214,11 +228,15 @@ qpair_idle(struct qpair *qp, enum qpair_side side)
 		return true;
 	vring_refresh(vr);
 	if (side == QPAIR_TX)
-		return !vring_kicks_on(vr);
+		return qp->kick_fd[side] >= 0 && !vring_kicks_on(vr);
 	if (!atomic_load_explicit(&qp->rx_on, memory_order_relaxed))
 		return true;
-	if (vring_avail_entries(vr) == 0 && !vring_kicks_on(vr))
-		return true;
+	if (vring_avail_entries(vr) == 0) {
+		if (qp->kick_fd[side] < 0)
+			return false;
+		if (!vring_kicks_on(vr))
+			return true;
+	}
 	fd = qp->sf_ops->rx_fd(qp->sf, qp->index);
 	if (fd >= 0 && qp->sf_ops->rx_wait != NULL && !qp->sf_ops->rx_wait(qp->sf, qp->index))
 		return false;

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "net/hash.h"
 #include "sf/sf.h"
 #include "virtio/virtio.h"
 #include "vring/vring.h"
@@ -51,18 +52,23 @@ struct qpair {
 	_Atomic bool rx_on;
 	/** RX: enum net_offload that the driver takes now (VIRTIO_NET_CTRL_GUEST_OFFLOADS). */
 	_Atomic uint32_t rx_offloads;
+	/** RX: how packets are hashed; NULL: no hash is reported. qpair_set_hash() */
+	const struct net_hash *_Atomic hash;
 	/** A ring broke: the control lcore has to look. */
 	_Atomic bool fault;
+	/** The worker has to look (workers_rx_changed()), which takes the mark away. */
+	_Atomic bool look;
 	/* the worker's own */
 	bool adopted;
 	bool active[QPAIR_SIDES];
 	bool rx_small; /**< the driver's buffers do not hold the large segments that it asked for */
 	uint16_t tx_limit; /**< packets per burst, fewer while each becomes very many */
 	uint64_t last_work[QPAIR_SIDES]; /**< TSC */
-	/* the control lcore's own */
-	int kick_fd[QPAIR_SIDES];
+	/* the control lcore's own, constant while published */
+	int kick_fd[QPAIR_SIDES]; /**< -1: the client has none, and the queue is polled */
 	int sf_fd;
 	struct worker *worker;
+	struct net_hash hashes[2]; /**< one in use, and room for the next */
 } __rte_cache_aligned;
 
 static inline uint16_t
@@ -73,6 +79,12 @@ qpair_queue(const struct qpair *qp, enum qpair_side side)
 
 /** Give a pair that no worker has its SF. features must be set. */
 void qpair_set_sf(struct qpair *qp, struct sf *sf);
+
+/**
+ * Hash packets from now on with these types and this key, and report it. A worker may go on with
+ * the former ones for a grace period, before the end of which there can be no third ones.
+ */
+void qpair_set_hash(struct qpair *qp, uint32_t types, const uint8_t key[NET_HASH_KEY_SIZE]);
 
 /**
  * Move one burst. Worker only.

@@ -56,7 +56,7 @@ struct worker {
 	/* worker's own */
 	struct snapshot *snap __rte_cache_aligned;
 	struct ha_thread *alive; /* its entry in the keeper's fence */
-	uint64_t seen; /* seq of snap */
+	uint64_t seen;		 /* seq of snap */
 	uint64_t idle_cycles, look_cycles;
 	uint64_t now, last_look;
 	uint64_t busy_cycles, poll_cycles, sleeps, packets;
@@ -99,7 +99,8 @@ adopt(struct worker *w, struct snapshot *s, bool all)
 	s->n_active = 0;
 	for (unsigned int i = 0; i < s->n; i++) {
 		struct qpair *qp = s->pair[i];
-		const bool look = all || !qp->adopted;
+		const bool asked = atomic_exchange_explicit(&qp->look, false, memory_order_acquire);
+		const bool look = all || asked || !qp->adopted;
 
 		qp->adopted = true;
 		for (int side = 0; side < QPAIR_SIDES; side++) {
@@ -114,17 +115,35 @@ adopt(struct worker *w, struct snapshot *s, bool all)
 
 /* Take the wake descriptor's event out. @return events that name pairs */
 static int
-drop_wake(struct worker *w, struct epoll_event *ev, int n)
+drop_wake(struct worker *w, struct epoll_event *ev, int n, bool *woken)
 {
 	eventfd_t count;
 
+	*woken = false;
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr == NULL) {
 			(void)eventfd_read(w->wake_fd, &count);
+			*woken = true;
 			ev[i] = ev[n - 1];
 			return n - 1;
 		}
 	return RTE_MAX(n, 0);
+}
+
+/* Pairs that the control lcore wants looked at. */
+static void
+take_marks(struct worker *w)
+{
+	const struct snapshot *s = w->snap;
+
+	for (unsigned int i = 0; i < s->n; i++) {
+		struct qpair *qp = s->pair[i];
+
+		if (!atomic_exchange_explicit(&qp->look, false, memory_order_acquire))
+			continue;
+		for (int side = 0; side < QPAIR_SIDES; side++)
+			activate(w, qp, side);
+	}
 }
 
 static void
@@ -148,6 +167,7 @@ look(struct worker *w, bool sleep)
 {
 	struct epoll_event ev[WORKER_EVENTS];
 	struct snapshot *s;
+	bool woken;
 	int n;
 
 	if (sleep) {
@@ -160,14 +180,17 @@ look(struct worker *w, bool sleep)
 	} else {
 		n = epoll_wait(w->epoll_fd, ev, WORKER_EVENTS, 0);
 	}
-	n = drop_wake(w, ev, n);
+	n = drop_wake(w, ev, n, &woken);
 	w->now = rte_rdtsc();
 	w->last_look = w->now;
 	s = atomic_load_explicit(&w->published, memory_order_acquire);
-	if (s->seq != w->seen)
+	if (s->seq != w->seen) {
 		adopt(w, s, n > 0);
-	else
-		take_events(w, ev, n);
+		return;
+	}
+	take_events(w, ev, n);
+	if (woken)
+		take_marks(w);
 }
 
 static void
@@ -200,6 +223,9 @@ poll_round(struct worker *w)
 
 		drop_crumb(w, &it);
 		moved = qpair_poll(it.qp, it.side);
+		/* For each burst, not for all: clients have a say in what their bursts cost, and in
+		 * how many there are. */
+		ha_thread_beat(w->alive);
 		now = rte_rdtsc();
 		if (moved > 0) {
 			w->busy_cycles += now - w->now;
@@ -503,8 +529,12 @@ workers_rx_changed(struct qpair *qp)
 		qp->sf_fd = qp->sf_ops->rx_fd(qp->sf, qp->index);
 		ret = watch(w, qp, qp->sf_fd, QPAIR_RX);
 	}
-	if (qp->kick_fd[QPAIR_RX] >= 0)
-		(void)eventfd_write(qp->kick_fd[QPAIR_RX], 1);
+	/*
+	 * Not by the queue's kick, which is the client's: a write to an eventfd that it has filled
+	 * waits until it is read.
+	 */
+	atomic_store_explicit(&qp->look, true, memory_order_release);
+	(void)eventfd_write(w->wake_fd, 1);
 	return ret;
 }
 

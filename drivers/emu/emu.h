@@ -28,10 +28,12 @@
 #include "registry.h"
 #include "state/mailbox.h"
 #include "virtio/virtio.h"
+#include "vmm.h"
 
 struct event_base;
 struct emu_ops;
 struct emu_door;
+struct sock_closer;
 struct vring_log;
 
 /** Doorbells of a function: a range of one of its regions. */
@@ -74,6 +76,11 @@ struct emu_door_ops {
 /** Head of every door's own structure. */
 struct emu_door {
 	const struct emu_door_ops *ops;
+	/**
+	 * For all that the client sends and that is neither memory nor an eventfd: closing it may
+	 * take as long as the client likes. No client's message is handed on while it is full.
+	 */
+	struct sock_closer *closer;
 };
 
 struct emu_door_params {
@@ -118,6 +125,14 @@ struct emu_upcalls {
 	/** @return 0: nobody uses what was removed; -errno; -EINPROGRESS: emu_ops.op_done() follows
 	 */
 	int (*mem_commit)(void *ctx);
+	/**
+	 * A part of a file of the client's that is not the device's memory but is written by
+	 * workers, too: counted, and watched for being cut, as memory is. The descriptor stays the
+	 * caller's. @return 0; -errno
+	 */
+	int (*area_map)(void *ctx, uint64_t len, int fd, off_t off, uint8_t **va);
+	/** No worker uses it any more. It may have gone with the client's memory before. */
+	void (*area_end)(void *ctx, uint8_t *va);
 	/** The function may (not) do DMA from now on. @return 0; -EINPROGRESS: emu_ops.op_done()
 	 * follows */
 	int (*dma_enable)(void *ctx, bool on);
@@ -226,6 +241,8 @@ struct emu_ops {
 	 */
 	const struct vring_log *(*log)(const struct emu *emu, uint16_t queue, uint64_t *used);
 	bool (*is_connected)(const struct emu *emu);
+	/** What whoever plugs the function into a VM must know of it; all of *out is filled. */
+	void (*describe)(const struct emu *emu, struct vmm_function *out);
 	/** The function may do DMA (bus mastering), for an adopted one: no upcall tells. */
 	bool (*dma_enabled)(const struct emu *emu);
 	bool (*msix_enabled)(const struct emu *emu);

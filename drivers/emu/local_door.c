@@ -14,6 +14,7 @@
 #include <rte_log.h>
 
 #include "local_door.h"
+#include "sock/discard.h"
 #include "sock/front.h"
 
 RTE_LOG_REGISTER(emu_door_logtype, virtnet.emu.door, NOTICE);
@@ -130,6 +131,7 @@ door_open(struct emu_door *door, void (*opened)(void *ctx, int err), void *ctx)
 		.ctx = d,
 		.max_queues = d->params.max_queues,
 		.any_fd = d->params.any_file,
+		.closer = d->door.closer,
 	};
 	const int ret = d->kind->create(&conf, &d->front);
 
@@ -145,6 +147,7 @@ door_free(struct local_door *d)
 		event_free(d->late_ev);
 	if (d->end_ev != NULL)
 		event_free(d->end_ev);
+	sock_closer_release(d->door.closer);
 	free(d->path);
 	free(d);
 }
@@ -242,10 +245,11 @@ local_door_create(const struct local_front *kind, const struct emu_door_params *
 	d->kind = kind;
 	d->emu = emu;
 	d->params = *params;
+	d->door.closer = sock_closer_create();
 	d->path = strdup(params->socket);
 	d->late_ev = event_new(params->base, -1, 0, on_late, d);
 	d->end_ev = event_new(params->base, -1, 0, on_end, d);
-	if (d->path == NULL || d->late_ev == NULL || d->end_ev == NULL) {
+	if (d->door.closer == NULL || d->path == NULL || d->late_ev == NULL || d->end_ev == NULL) {
 		door_free(d);
 		return -ENOMEM;
 	}

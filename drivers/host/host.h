@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "registry.h"
+#include "vmm.h"
 
 struct event_base;
 struct host_ops;
@@ -44,10 +45,9 @@ struct host {
 };
 
 struct host_plug {
-	const char *id;	       /**< unique device id on the host, e.g. "virtnet-<VUID>" */
-	const char *transport; /**< emu driver's name: "vfio_user" */
-	const char *socket;    /**< path the host connects to */
-	bool msix;	       /**< the function has MSI-X */
+	const char *id;	    /**< unique device id on the host, e.g. "virtnet-<VUID>" */
+	const char *socket; /**< path that the host connects to, or listens at */
+	struct vmm_function function;
 };
 
 enum host_result {

@@ -14,50 +14,14 @@
 #include <rte_udp.h>
 
 #include "net/csum.h"
+#include "net/ether.h"
 #include "net/gso.h"
 
-#define ETHER_TYPE_LEN 2u
-#define VLAN_TAG_LEN   4u
-/** Before 802.1ad, for the outer tag; still configured. */
-#define ETHER_TYPE_QINQ1 0x9100
-
-#define IPV6_EXT_UNIT	 8u
-#define TCP_HDR_MIN	 20u
-#define UDP_HDR_LEN	 8u
+#define IPV6_EXT_UNIT 8u
+#define TCP_HDR_MIN   20u
+#define UDP_HDR_LEN   8u
 
 /* ---- looking ---- */
-
-static uint16_t
-be16_at(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static bool
-is_tag(uint16_t ether_type)
-{
-	return ether_type == RTE_ETHER_TYPE_VLAN || ether_type == RTE_ETHER_TYPE_QINQ ||
-	       ether_type == ETHER_TYPE_QINQ1;
-}
-
-/* Behind all tags. @return EtherType, *l3 is the offset of what it tells of; 0 if it is not there
- */
-static uint16_t
-ether_skip(const uint8_t *hdr, uint32_t len, uint16_t *l3)
-{
-	uint32_t at = RTE_ETHER_HDR_LEN;
-
-	for (unsigned int tags = 0; at <= len; tags++, at += VLAN_TAG_LEN) {
-		const uint16_t type = be16_at(hdr + at - ETHER_TYPE_LEN);
-
-		*l3 = (uint16_t)at;
-		if (!is_tag(type))
-			return type;
-		if (tags == NET_GSO_TAGS_MAX)
-			break;
-	}
-	return 0;
-}
 
 static bool
 ipv4_leads_to(const struct net_gso *g, uint8_t proto)
@@ -68,7 +32,7 @@ ipv4_leads_to(const struct net_gso *g, uint8_t proto)
 	if (g->l4 < g->l3 + sizeof(*hdr) || ip[0] >> 4 != 4)
 		return false;
 	return g->l3 + rte_ipv4_hdr_len(hdr) == g->l4 && hdr->next_proto_id == proto &&
-	       (be16_at((const uint8_t *)&hdr->fragment_offset) &
+	       (net_be16_at((const uint8_t *)&hdr->fragment_offset) &
 		       (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) == 0;
 }
 
@@ -97,7 +61,7 @@ static int
 parse_l3(struct net_gso *g, uint32_t len, uint8_t gso_type)
 {
 	const uint8_t proto = g->udp ? IPPROTO_UDP : IPPROTO_TCP;
-	const uint16_t type = ether_skip(g->hdr, len, &g->l3);
+	const uint16_t type = net_ether_skip(g->hdr, len, &g->l3);
 
 	g->ipv6 = type == RTE_ETHER_TYPE_IPV6;
 	if (type == RTE_ETHER_TYPE_IPV4 && gso_type != VIRTIO_NET_HDR_GSO_TCPV6)
@@ -178,11 +142,11 @@ net_gso_parse(const struct rte_mbuf *m, struct net_gso *g)
 bool
 net_gso_is_ipv6(const struct rte_mbuf *m)
 {
-	uint8_t hdr[RTE_ETHER_HDR_LEN + NET_GSO_TAGS_MAX * VLAN_TAG_LEN];
+	uint8_t hdr[NET_ETHER_LOOK];
 	const uint32_t len = headers_copy(m, hdr, sizeof(hdr));
 	uint16_t l3;
 
-	return ether_skip(hdr, len, &l3) == RTE_ETHER_TYPE_IPV6;
+	return net_ether_skip(hdr, len, &l3) == RTE_ETHER_TYPE_IPV6;
 }
 
 /* ---- cutting ---- */

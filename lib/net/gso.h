@@ -32,8 +32,6 @@
  * and a packet of one byte each would keep a worker from its other queues for milliseconds.
  */
 #define NET_GSO_SEGS_MAX 1024u
-/** Tags in a row that are looked past; Linux stops there, too. */
-#define NET_GSO_TAGS_MAX 8u
 
 /** A large segment as it was found to be. */
 struct net_gso {

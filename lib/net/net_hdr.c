@@ -6,6 +6,7 @@
 
 #include <rte_ether.h>
 
+#include "net/gso.h"
 #include "net/net_hdr.h"
 
 #define BIT(n)	    (UINT64_C(1) << (n))
@@ -55,6 +56,19 @@ gso_fits(const struct virtio_net_hdr *h, const struct gso_kind *kind, uint32_t p
 	return (uint32_t)h->csum_start + kind->l4_len <= RTE_MIN(pkt_len, (uint32_t)UINT16_MAX);
 }
 
+/*
+ * Whoever cuts the packet - the SF's hardware, the kernel below a TAP while we write to it, or we -
+ * pays for each piece, and the driver has chosen how many there are. TCP options count as payload
+ * here: some bytes too many.
+ */
+static bool
+gso_pieces_fit(const struct virtio_net_hdr *h, const struct gso_kind *kind, uint32_t pkt_len)
+{
+	const uint32_t payload = pkt_len - h->csum_start - kind->l4_len;
+
+	return payload <= (uint32_t)h->gso_size * NET_GSO_SEGS_MAX;
+}
+
 bool
 net_hdr_tx_check_offload(struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t pkt_len, uint64_t features)
 {
@@ -72,6 +86,8 @@ net_hdr_tx_check_offload(struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t pkt_len,
 	}
 	kind = gso_kind(GSO_TYPE(h));
 	if (kind == NULL || (features & BIT(kind->feature)) == 0 || !gso_fits(h, kind, pkt_len))
+		return false;
+	if (!gso_pieces_fit(h, kind, pkt_len))
 		return false;
 	if ((h->gso_type & VIRTIO_NET_HDR_GSO_ECN) != 0 &&
 		(!kind->ecn || (features & BIT(VIRTIO_NET_F_HOST_ECN)) == 0))

@@ -50,7 +50,10 @@ net_hdr_is_plain(const struct virtio_net_hdr_mrg_rxbuf *hdr)
 	return hdr->hdr.flags == 0 && hdr->hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE;
 }
 
-/** Slow path of net_hdr_tx_check(): a header that asks for something. */
+/**
+ * Slow path of net_hdr_tx_check(): a header that asks for something. A large segment of more than
+ * NET_GSO_SEGS_MAX (gso.h) pieces is refused, whoever would cut it.
+ */
 bool net_hdr_tx_check_offload(
 	struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t pkt_len, uint64_t features);
 

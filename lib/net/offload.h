@@ -29,6 +29,16 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
+/**
+ * What the header has behind num_buffers with VIRTIO_NET_F_HASH_REPORT (virtio 1.2, 5.1.6). The
+ * fields of the kernel's struct virtio_net_hdr_v1_hash have had more than one name.
+ */
+struct net_hdr_hash {
+	uint32_t value;
+	uint16_t report; /**< VIRTIO_NET_HASH_REPORT_* */
+	uint16_t padding;
+};
+
 enum net_offload {
 	NET_OFFLOAD_CSUM = 1u << 0, /**< NEEDS_CSUM, and DATA_VALID */
 	NET_OFFLOAD_TSO4 = 1u << 1, /**< GSO_TCPV4 */

@@ -77,17 +77,41 @@ int pci_caps_add(struct pci_fn *fn);
 void pci_msix_reset(struct pci_fn *fn);
 
 /* signal.c */
+enum pci_signalled {
+	PCI_SIGNALLED,
+	PCI_SIGNAL_NOBODY, /**< the descriptor is no eventfd (any more) */
+	PCI_SIGNAL_LATER,  /**< not now */
+};
+
 /**
  * Add one to an eventfd that somebody else holds, too, without blocking. A counter at its limit
  * counts as signalled: the host has been told and has not looked yet. Any thread.
- *
- * @return false if the descriptor is no eventfd (any more)
  */
-bool pci_signal(int fd);
+enum pci_signalled pci_signal(int fd);
+/** The same for a thread that may wait for the client, where there is no other way. */
+enum pci_signalled pci_signal_patiently(int fd);
+
+/* late.c: interrupts that are not for the thread that raises them to deliver */
+struct pci_late;
+struct pci_irqs;
+/** @return NULL: no memory */
+struct pci_late *pci_late_create(struct pci_irqs *irqs, unsigned int vectors);
+/** From its return on the interrupts are not touched any more. NULL is allowed. */
+void pci_late_destroy(struct pci_late *late);
+/** Deliver this vector soon: pci_irqs_deliver_fd(), and signal that. Any thread. */
+void pci_late_raise(struct pci_late *late, unsigned int vector);
 
 /* irq.c */
 /** Keep what outlives the process in a function's state. */
 void pci_irqs_use_state(struct pci_irqs *irqs, struct pci_fn_state *state);
+/**
+ * Of a vector, or INTx (PCI_IRQS_INTX), that is to be signalled now: a duplicate of its eventfd.
+ * @return -1: there is none, it fires when one is attached; -EMFILE and the like
+ */
+int pci_irqs_deliver_fd(struct pci_irqs *irqs, unsigned int vector);
+/** It has been. */
+void pci_irqs_delivered(struct pci_irqs *irqs, unsigned int vector);
+#define PCI_IRQS_INTX PCI_MSIX_MAX
 void pci_irqs_intx_disable(struct pci_irqs *irqs, bool disable);
 
 /*

@@ -6,8 +6,14 @@
  * Interrupts to the host as eventfds: raised by any thread without locks, attached and replaced by
  * the control lcore.
  *
- * Raising races with replacing. A slot is a descriptor and a pending flag, tell()
- * is pci_signal():
+ * To signal an eventfd takes about a microsecond, unless the client has it watched from many
+ * places: then all of them are gone through, by us, for milliseconds. A function whose signals take
+ * long is relieved of delivering them by itself for a while: another thread does (late.c), which
+ * then is all that is held up. The clock, which is cheap, raises a suspicion; CPU time, which is
+ * not, decides: it may have been the kernel's scheduler, which gave the CPU to whom we woke.
+ *
+ * Raising races with replacing. A slot is a descriptor and a pending flag, tell() is pci_signal() -
+ * or a mark, for which the late thread does R4 and R5 with what is attached by then:
  *
  *	raise					replace (one thread only)
  *	R1  f = fd				A1  old = exchange(fd, new)
@@ -44,11 +50,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 
 #define CACHE_LINE 64u
+
+/* On average over the last few: far above what any honest eventfd takes, nested VMs included. */
+#define SIGNAL_SLOW_NS (50 * 1000u)
+/* A sample's most: three in a row are needed to come to the above. */
+#define SIGNAL_SAMPLE_MAX_NS (200 * 1000u)
+#define SIGNAL_SAMPLES	     8
+/* Then a few are tried again: a fraction of a percent of the time, if they are still slow. */
+#define SIGNAL_LATE_NS (10ull * 1000 * 1000 * 1000)
 
 /* One to a cache line: neighbours are raised by different workers, each counting. */
 struct irq_slot {
@@ -66,6 +81,12 @@ struct pci_irqs {
 	uint32_t own_level;
 	uint32_t own_masked;
 	uint32_t intx_disabled; /* COMMAND.INTx Disable */
+	struct pci_late *late;
+	uint64_t late_until_ns; /* the late thread delivers; 0: everybody does */
+	/* Several threads write these, not exactly. */
+	uint32_t average_ns; /* a signal takes, by the clock */
+	uint32_t suspect;    /* so many more are measured in CPU time... */
+	uint64_t cpu_ns;     /* ...which comes to this */
 	uint16_t n_msix;
 	struct irq_slot intx;
 	struct irq_slot msix[];
@@ -93,6 +114,11 @@ pci_irqs_create(uint16_t msix_vectors, pci_irq_retire_t retire, void *ctx, struc
 	irqs->intx.fd = -1;
 	for (uint16_t i = 0; i < msix_vectors; i++)
 		irqs->msix[i].fd = -1;
+	irqs->late = pci_late_create(irqs, msix_vectors);
+	if (irqs->late == NULL) {
+		free(irqs);
+		return -ENOMEM;
+	}
 	*out = irqs;
 	return 0;
 }
@@ -102,6 +128,7 @@ pci_irqs_destroy(struct pci_irqs *irqs)
 {
 	if (irqs == NULL)
 		return;
+	pci_late_destroy(irqs->late);
 	if (irqs->intx.fd >= 0)
 		close(irqs->intx.fd);
 	for (uint16_t i = 0; i < irqs->n_msix; i++)
@@ -110,11 +137,112 @@ pci_irqs_destroy(struct pci_irqs *irqs)
 	free(irqs);
 }
 
-static void
-slot_signal(struct irq_slot *slot, int fd)
+static uint64_t
+clock_ns(clockid_t clock)
 {
-	if (pci_signal(fd))
-		__atomic_fetch_add(&slot->count, 1, __ATOMIC_RELAXED);
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static bool
+is_late(struct pci_irqs *irqs, uint64_t now)
+{
+	const uint64_t until = __atomic_load_n(&irqs->late_until_ns, __ATOMIC_RELAXED);
+
+	if (until == 0)
+		return false;
+	if (now < until)
+		return true;
+	__atomic_store_n(&irqs->late_until_ns, 0, __ATOMIC_RELAXED);
+	return false;
+}
+
+static void
+took(struct pci_irqs *irqs, uint64_t now, uint64_t ns)
+{
+	const int64_t sample = ns < SIGNAL_SAMPLE_MAX_NS ? (int64_t)ns : SIGNAL_SAMPLE_MAX_NS;
+	int64_t average = __atomic_load_n(&irqs->average_ns, __ATOMIC_RELAXED);
+
+	average += (sample - average) / SIGNAL_SAMPLES;
+	if (average > SIGNAL_SLOW_NS) {
+		average = 0;
+		__atomic_store_n(&irqs->cpu_ns, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&irqs->suspect, SIGNAL_SAMPLES, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&irqs->average_ns, (uint32_t)average, __ATOMIC_RELAXED);
+}
+
+/* Is it the signal itself? Whom it wakes may only have taken the CPU from us. */
+static void
+took_cpu(struct pci_irqs *irqs, uint64_t now, uint64_t ns)
+{
+	const uint64_t sum = __atomic_load_n(&irqs->cpu_ns, __ATOMIC_RELAXED) + ns;
+	unsigned int left = __atomic_load_n(&irqs->suspect, __ATOMIC_RELAXED);
+
+	if (left > 0)
+		left--;
+	if (sum > SIGNAL_SAMPLES * SIGNAL_SLOW_NS) {
+		left = 0;
+		__atomic_store_n(&irqs->late_until_ns, now + SIGNAL_LATE_NS, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&irqs->cpu_ns, sum, __ATOMIC_RELAXED);
+	__atomic_store_n(&irqs->suspect, left, __ATOMIC_RELAXED);
+}
+
+static struct irq_slot *
+slot_of(struct pci_irqs *irqs, unsigned int vector)
+{
+	return vector == PCI_IRQS_INTX ? &irqs->intx : &irqs->msix[vector];
+}
+
+void
+pci_irqs_delivered(struct pci_irqs *irqs, unsigned int vector)
+{
+	__atomic_fetch_add(&slot_of(irqs, vector)->count, 1, __ATOMIC_RELAXED);
+}
+
+static void
+slot_signal(struct pci_irqs *irqs, unsigned int vector, int fd)
+{
+	const uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	enum pci_signalled what;
+	uint64_t cpu;
+
+	if (is_late(irqs, now)) {
+		what = PCI_SIGNAL_LATER;
+	} else if (__atomic_load_n(&irqs->suspect, __ATOMIC_RELAXED) > 0) {
+		cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		what = pci_signal(fd);
+		took_cpu(irqs, now, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu);
+	} else {
+		what = pci_signal(fd);
+		took(irqs, now, clock_ns(CLOCK_MONOTONIC) - now);
+	}
+	if (what == PCI_SIGNAL_LATER)
+		pci_late_raise(irqs->late, vector);
+	else if (what == PCI_SIGNALLED)
+		pci_irqs_delivered(irqs, vector);
+}
+
+int
+pci_irqs_deliver_fd(struct pci_irqs *irqs, unsigned int vector)
+{
+	struct irq_slot *slot = slot_of(irqs, vector);
+	int fd = __atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST);
+
+	/* As raising does; of INTx it is the level that says so. */
+	if (fd < 0 && vector != PCI_IRQS_INTX) {
+		__atomic_store_n(&irqs->pending[vector], 1, __ATOMIC_SEQ_CST);
+		fd = __atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST);
+	}
+	if (fd < 0)
+		return -1;
+	/* One that has just been detached is closed, or another one's: that gets an interrupt too
+	 * many. */
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fd >= 0 || errno == EBADF ? fd : -errno;
 }
 
 void
@@ -128,14 +256,14 @@ pci_irq_msix(struct pci_irqs *irqs, uint16_t vector)
 	slot = &irqs->msix[vector];
 	fd = __atomic_load_n(&slot->fd, __ATOMIC_ACQUIRE);
 	if (fd >= 0) {
-		slot_signal(slot, fd);
+		slot_signal(irqs, vector, fd);
 		if (__atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST) == fd)
 			return;
 	}
 	__atomic_store_n(&irqs->pending[vector], 1, __ATOMIC_SEQ_CST);
 	fd = __atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST);
 	if (fd >= 0)
-		slot_signal(slot, fd);
+		slot_signal(irqs, vector, fd);
 }
 
 /* The level is set before and tested after: see the top of the file. */
@@ -150,7 +278,7 @@ intx_signal(struct pci_irqs *irqs)
 		return;
 	fd = __atomic_load_n(&irqs->intx.fd, __ATOMIC_SEQ_CST);
 	if (fd >= 0)
-		slot_signal(&irqs->intx, fd);
+		slot_signal(irqs, PCI_IRQS_INTX, fd);
 }
 
 void
@@ -181,7 +309,7 @@ pci_irqs_intx_trigger(struct pci_irqs *irqs)
 	const int fd = __atomic_load_n(&irqs->intx.fd, __ATOMIC_RELAXED);
 
 	if (fd >= 0 && __atomic_load_n(&irqs->intx_disabled, __ATOMIC_RELAXED) == 0)
-		slot_signal(&irqs->intx, fd);
+		slot_signal(irqs, PCI_IRQS_INTX, fd);
 }
 
 void
@@ -255,7 +383,7 @@ static void
 slot_deliver(struct pci_irqs *irqs, unsigned int vector, int fd)
 {
 	if (__atomic_exchange_n(&irqs->pending[vector], 0, __ATOMIC_SEQ_CST) != 0)
-		slot_signal(&irqs->msix[vector], fd);
+		slot_signal(irqs, vector, fd);
 }
 
 int

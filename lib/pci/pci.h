@@ -173,7 +173,7 @@ void pci_irqs_destroy(struct pci_irqs *irqs);
 /**
  * Attach eventfds to MSI-X vectors; ownership of the descriptors passes. fd -1 detaches. A vector
  * that was raised while nothing was attached fires when one is. Whatever the client does with its
- * end, signalling one does not block.
+ * end, signalling one neither blocks nor takes long.
  *
  * @param fds  count descriptors, or NULL: all -1
  * @return 0; -EINVAL out of range or not an eventfd (then nothing was taken)
@@ -208,8 +208,18 @@ bool pci_irqs_msix_pending(const struct pci_irqs *irqs, uint16_t vector);
 void pci_irqs_clear(struct pci_irqs *irqs);
 
 /**
+ * Make what the calling thread needs to raise interrupts by itself, before it is urgent. Otherwise
+ * that is done at its first interrupt, and as long as it cannot be, another thread delivers them.
+ *
+ * @return 0; -ENOSYS: this system does not have it; -EAGAIN (fs.aio-max-nr is used up), -errno
+ */
+int pci_signal_begin(void);
+/**
  * Raise an MSI-X vector. Any thread; one system call, a second only if the eventfd is replaced at
  * that moment. PCI_MSIX_NO_VECTOR and out of range do nothing.
+ *
+ * If the client makes its eventfds slow to signal (irq.c), another thread delivers the function's
+ * interrupts for a while, several of a vector as one.
  */
 void pci_irq_msix(struct pci_irqs *irqs, uint16_t vector);
 /** Assert or deassert INTx; edges to the eventfd only on assertion. Any thread. */

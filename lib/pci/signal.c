@@ -12,14 +12,17 @@
  * The request is an empty read of /dev/null, which completes within io_submit().
  *
  * An AIO context is a lock and a ring of completions; shared by workers it would be contended. So
- * each thread that raises interrupts has one: made at its first signal, gone with the thread. This
- * is the exception to "no global state in lib/". It belongs to the thread as errno does, nobody can
- * tell one from another, and every caller of pci_irq_msix() would have to carry it about.
+ * each thread that raises interrupts has one: made when the thread begins, or at its first signal,
+ * gone with the thread. This is the exception to "no global state in lib/". It belongs to the
+ * thread as errno does, nobody can tell one from another, and every caller of pci_irq_msix() would
+ * have to carry it about.
  *
  * Completions say nothing; they are taken off the ring where it is mapped, without a system call.
  *
- * Without AIO (a kernel without it, a sandbox that forbids it, fs.aio-max-nr used up) write(2) has
- * to do. Then a client with the above in mind stops the thread that signals it.
+ * A thread that cannot have a context (fs.aio-max-nr is used up, by whomever) signals nothing: the
+ * interrupt is raised later, by a thread that waits (late.c). Where there is no AIO at all (a
+ * kernel without it, a sandbox that forbids it) that thread has to use write(2), and is all that a
+ * client with the above in mind can stop.
  */
 
 #include <errno.h>
@@ -52,14 +55,8 @@ struct aio_ring {
 
 #define AIO_RING_MAGIC 0xa10a10a1u
 
-enum signaller_state {
-	SIGNALLER_NEW,
-	SIGNALLER_READY,
-	SIGNALLER_NO_AIO,
-};
-
 struct signaller {
-	enum signaller_state state;
+	bool ready;
 	int null_fd;
 	unsigned int submitted; /* since completions were last taken off */
 	aio_context_t ctx;
@@ -77,7 +74,7 @@ signaller_close(void *arg)
 
 	syscall(SYS_io_destroy, s->ctx);
 	close(s->null_fd);
-	s->state = SIGNALLER_NEW;
+	s->ready = false;
 }
 
 static void
@@ -94,28 +91,41 @@ ring_known(aio_context_t ctx)
 	return ring->magic == AIO_RING_MAGIC && ring->incompat_features == 0;
 }
 
-static void
+/* @return 0; -EAGAIN, -ENOMEM, -EMFILE and the like: perhaps later; -ENOSYS: there is no AIO */
+static int
 signaller_open(struct signaller *s)
 {
-	s->state = SIGNALLER_NO_AIO;
+	int err;
+
 	s->ctx = 0;
 	s->submitted = 0;
 	pthread_once(&exit_once, exit_key_make);
 	if (!exit_key_made)
-		return;
+		return -EAGAIN;
 	s->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (s->null_fd < 0)
-		return;
+		return -errno;
 	if (syscall(SYS_io_setup, SIGNAL_ROOM, &s->ctx) != 0) {
+		err = errno;
 		close(s->null_fd);
-		return;
+		return err == EPERM || err == EACCES ? -ENOSYS : -err;
 	}
-	if (!ring_known(s->ctx) || pthread_setspecific(exit_key, s) != 0) {
+	if (!ring_known(s->ctx)) {
 		signaller_close(s);
-		s->state = SIGNALLER_NO_AIO;
-		return;
+		return -ENOSYS;
 	}
-	s->state = SIGNALLER_READY;
+	if (pthread_setspecific(exit_key, s) != 0) {
+		signaller_close(s);
+		return -ENOMEM;
+	}
+	s->ready = true;
+	return 0;
+}
+
+int
+pci_signal_begin(void)
+{
+	return self.ready ? 0 : signaller_open(&self);
 }
 
 static void
@@ -128,8 +138,7 @@ completions_drop(struct signaller *s)
 	s->submitted = 0;
 }
 
-/* @return false if the kernel did not take the request */
-static bool
+static enum pci_signalled
 signaller_submit(struct signaller *s, int fd)
 {
 	struct iocb cb = {
@@ -142,17 +151,30 @@ signaller_submit(struct signaller *s, int fd)
 
 	if (++s->submitted >= SIGNAL_BATCH)
 		completions_drop(s);
-	return syscall(SYS_io_submit, s->ctx, 1, list) == 1;
+	if (syscall(SYS_io_submit, s->ctx, 1, list) == 1)
+		return PCI_SIGNALLED;
+	return errno == EINVAL || errno == EBADF ? PCI_SIGNAL_NOBODY : PCI_SIGNAL_LATER;
 }
 
-bool
+enum pci_signalled
 pci_signal(int fd)
 {
-	const uint64_t one = 1;
+	if (!self.ready && signaller_open(&self) < 0)
+		return PCI_SIGNAL_LATER;
+	return signaller_submit(&self, fd);
+}
 
-	if (self.state == SIGNALLER_NEW)
-		signaller_open(&self);
-	if (self.state == SIGNALLER_READY && signaller_submit(&self, fd))
-		return true;
-	return write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN;
+enum pci_signalled
+pci_signal_patiently(int fd)
+{
+	const uint64_t one = 1;
+	const int ret = pci_signal_begin();
+
+	if (ret == 0)
+		return signaller_submit(&self, fd);
+	if (ret != -ENOSYS)
+		return PCI_SIGNAL_LATER;
+	if (write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN)
+		return PCI_SIGNALLED;
+	return PCI_SIGNAL_NOBODY;
 }

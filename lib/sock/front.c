@@ -22,6 +22,11 @@
  * socket is asked. Short against a person's patience, long against the cost of a poll().
  */
 #define FRONT_WATCH_MS 100
+/*
+ * Looks until a client whose descriptors do not close loses its connection. What only takes its
+ * time, as closing does on a busy machine, is done by then.
+ */
+#define FRONT_FULL_LOOKS 10u
 
 void
 front_log(const struct sock_front *front, int level, const char *fmt, ...)
@@ -76,7 +81,7 @@ static void
 connection_close(struct sock_front *front)
 {
 	front_events_destroy(front);
-	sock_discard_socket(front->closer, front->fd);
+	sock_discard_own(front->closer, front->fd);
 	front->fd = -1;
 	sock_fds_close(&front->rx.fds);
 	memset(&front->rx, 0, sizeof(front->rx));
@@ -84,6 +89,7 @@ connection_close(struct sock_front *front)
 	front->tx_mailbox = false;
 	front->resuming = false;
 	front->broken = NULL;
+	front->full = 0;
 	front_forget_position(front);
 }
 
@@ -126,8 +132,12 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 	struct sock_front *front = arg;
 	struct pollfd p = {.fd = front->fd, .events = 0};
 
+	front->full = sock_closer_full(front->closer) ? front->full + 1 : 0;
 	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
 		sock_front_drop(front, LOG_INFO, "client has gone before its request was done");
+	else if (front->full >= FRONT_FULL_LOOKS)
+		sock_front_drop(front, LOG_WARNING,
+			"client has sent too many descriptors that do not close");
 	else
 		front_rearm(front);
 }
@@ -170,7 +180,7 @@ front_attach(struct sock_front *front, int fd)
 {
 	if (!front_events_create(front, fd)) {
 		front_log(front, LOG_ERR, "no memory for a connection");
-		sock_discard_socket(front->closer, fd);
+		sock_discard_own(front->closer, fd);
 		return;
 	}
 	front->rx.fds.closer = front->closer;
@@ -193,7 +203,8 @@ front_begin(struct sock_front *front, const struct sock_front_conf *conf)
 	front->listen_fd = -1;
 	for (unsigned int i = 0; i < MAILBOX_FDS_MAX; i++)
 		front->req_fds[i] = -1;
-	front->closer = sock_closer_create();
+	front->closer =
+		conf->closer != NULL ? sock_closer_share(conf->closer) : sock_closer_create();
 	if (front->closer == NULL)
 		return -ENOMEM;
 	front->base = conf->base;
@@ -294,14 +305,29 @@ sock_front_disconnect(struct sock_front *front)
 		sock_front_drop(front, LOG_INFO, "disconnected by the device");
 }
 
-void
-sock_front_gone_done(struct sock_front *front)
+/* If they may. */
+static void
+clients_on(struct sock_front *front)
 {
-	front->gone = false;
 	if (front->connect)
 		front_connect_on(front);
 	else
 		front_listen_on(front);
+}
+
+void
+sock_front_hold(struct sock_front *front, bool hold)
+{
+	front->held = hold;
+	if (!hold)
+		clients_on(front);
+}
+
+void
+sock_front_gone_done(struct sock_front *front)
+{
+	front->gone = false;
+	clients_on(front);
 	sock_front_reply(front);
 	if (!front->in_rx)
 		front_rearm(front);

@@ -14,6 +14,10 @@
  * All protocols have the same front and differ in what a message looks like: lib/vfio_user and
  * lib/vhost_user make one (vfio_user_front_create(), vhost_user_front_create()), everything else is
  * here. Nothing blocks. A front belongs to the thread that runs its event base.
+ *
+ * A client whose descriptors do not close (sock/discard.h) is not read on; if that does not change
+ * within a second its connection ends, and the next one waits until they are closed. A message that
+ * comes with more than MAILBOX_FDS_MAX descriptors ends the connection as well, before its end.
  */
 
 #include <stdbool.h>
@@ -23,6 +27,7 @@
 #include "state/mailbox.h"
 
 struct event_base;
+struct sock_closer;
 struct sock_front;
 
 struct sock_front_ops {
@@ -69,6 +74,9 @@ struct sock_front_conf {
 	 * without being held up by the client.
 	 */
 	bool any_fd;
+	/** Closes what the client has sent; NULL: one of the front's own. Shared, not taken over.
+	 */
+	struct sock_closer *closer;
 	/**
 	 * Sockets of a predecessor, to go on where it stopped; they become the front's, on success.
 	 * The mailbox is its, too, in whatever state, stream position included.
@@ -109,6 +117,12 @@ void sock_front_reply(struct sock_front *front);
  * ops.disconnected().
  */
 void sock_front_disconnect(struct sock_front *front);
+
+/**
+ * Let no client in (true), or again (false): those that come wait, or are not connected to. The one
+ * that is connected is left alone.
+ */
+void sock_front_hold(struct sock_front *front, bool hold);
 
 /** The owner has dealt with ops.disconnected(): messages of the next client may be read. */
 void sock_front_gone_done(struct sock_front *front);

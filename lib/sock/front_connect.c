@@ -57,7 +57,7 @@ peer_connect(const struct sockaddr_un *addr)
 static bool
 wanted(const struct sock_front *front)
 {
-	return front->fd < 0 && !front->gone && !front->paused;
+	return front->fd < 0 && !front->gone && !front->held && !front->paused;
 }
 
 static void

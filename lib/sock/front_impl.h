@@ -33,7 +33,7 @@ bool front_events_create(struct sock_front *front, int fd);
 void front_events_destroy(struct sock_front *front);
 /**
  * Nothing may be read: a request or reply stands, a reply is not sent yet, the former client is
- * not dealt with, or too many of the client's descriptors will not close.
+ * not dealt with, or too many of the client's descriptors will not close (for that long only).
  */
 bool front_busy(const struct sock_front *front);
 /** Wait for what the connection's state calls for. */

@@ -124,7 +124,7 @@ on_listen(evutil_socket_t listen_fd, short what, void *arg)
 		}
 		if (front->fd >= 0 && client_is_gone(front->fd))
 			sock_front_drop(front, LOG_INFO, "client has gone");
-		if (front->gone) {
+		if (front->gone || front->held) {
 			/* The next one waits in the backlog for front_listen_on(). */
 			event_del(front->listen_ev);
 			return;
@@ -244,7 +244,7 @@ listen_close(struct sock_front *front)
 
 	shutdown(front->listen_fd, SHUT_RDWR);
 	while ((fd = accept4(front->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
-		sock_discard_socket(front->closer, fd);
+		sock_discard_own(front->closer, fd);
 	close(front->listen_fd);
 }
 

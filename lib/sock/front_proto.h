@@ -105,9 +105,11 @@ struct sock_front {
 	struct sock_tx tx;
 	bool tx_mailbox;    /* tx is the mailbox's reply */
 	bool paused;	    /* nothing is read any more: a successor will */
+	bool held;	    /* no client is let in */
 	bool in_rx;	    /* messages are being read: what is to be waited for is seen to there */
 	bool gone;	    /* the owner is still busy with the end of the last one */
 	bool resuming;	    /* rx is as a predecessor left it, not looked at yet */
+	unsigned int full;  /* looks at a closer that was full each time */
 	const char *broken; /* why an adopted connection cannot go on */
 	struct event *adopt_ev;
 	int req_fds[MAILBOX_FDS_MAX]; /* of the request that stands */

@@ -177,6 +177,13 @@ rx_step(struct sock_front *front)
 		sock_front_drop(front, LOG_INFO, strerror((int)-n));
 		return false;
 	}
+	/* Not only once the message is complete: it may be as long as its header claims. */
+	if (rx->fds.lost) {
+		front->stats.malformed++;
+		sock_front_drop(front, LOG_WARNING,
+			"client sent too many descriptors, or more than this process may open");
+		return false;
+	}
 	if (n == 0) {
 		sock_front_drop(front, rx->got == 0 ? LOG_INFO : LOG_WARNING,
 			rx->got == 0 ? "client has disconnected"

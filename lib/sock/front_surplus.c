@@ -29,7 +29,7 @@ surplus_end(struct sock_front_surplus *s)
 {
 	event_free(s->ev);
 	s->ev = NULL;
-	sock_discard_socket(s->front->closer, s->fd);
+	sock_discard_own(s->front->closer, s->fd);
 }
 
 /* The rest is read, too: closing a socket with unread data would take the answer back. */
@@ -81,7 +81,7 @@ front_surplus_add(struct sock_front *front, int fd)
 			surplus_end(s);
 		return;
 	}
-	sock_discard_socket(front->closer, fd);
+	sock_discard_own(front->closer, fd);
 }
 
 void

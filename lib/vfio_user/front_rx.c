@@ -149,7 +149,7 @@ message(struct sock_front *sock)
 		refuse(front, -EMSGSIZE);
 		return;
 	}
-	if (!vfio_user_is_command(&hdr) || sock->rx.fds.lost) {
+	if (!vfio_user_is_command(&hdr)) {
 		refuse(front, -EINVAL);
 		return;
 	}

@@ -4,7 +4,6 @@
 
 /* The front: what messages look like. The rest is that of every front: lib/sock. */
 
-#include <sys/socket.h>
 #include <syslog.h>
 
 #include "codec.h"
@@ -38,36 +37,28 @@ may_carry_fds(const void *hdr)
 	return vhost_user_has_fds(vhost_user_header_of(hdr).request);
 }
 
-static bool
-is_unix_socket(int fd)
-{
-	int domain = 0, type = 0;
-	socklen_t len = sizeof(int);
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
-}
-
-static bool
-fds_acceptable(const struct sock_front *front, uint32_t request)
+/* @return NULL, or why the message's descriptors are not taken */
+static const char *
+fds_refused(const struct sock_front *front, uint32_t request)
 {
 	const struct sock_fds *fds = &front->rx.fds;
 
-	if (front->any_fd || sock_front_fds_harmless(front))
-		return true;
-	return request == VHOST_USER_SET_BACKEND_REQ_FD && fds->n == 1 &&
-	       is_unix_socket(fds->fd[0]);
+	if (fds->n > VHOST_USER_FDS_MAX)
+		return "client sent too many descriptors";
+	if (request == VHOST_USER_SET_BACKEND_REQ_FD && fds->n == 1)
+		return sock_fd_is_connection(fds->fd[0])
+			       ? NULL
+			       : "client sent a channel that is no connected UNIX stream socket";
+	if (!front->any_fd && !sock_front_fds_harmless(front))
+		return "client sent a descriptor that is neither memory nor an eventfd";
+	return NULL;
 }
 
 static void
 message(struct sock_front *front)
 {
-	const char *why = NULL;
+	const char *why = fds_refused(front, vhost_user_header_of(front->rx.hdr).request);
 
-	if (front->rx.fds.lost || front->rx.fds.n > VHOST_USER_FDS_MAX)
-		why = "client sent too many descriptors";
-	else if (!fds_acceptable(front, vhost_user_header_of(front->rx.hdr).request))
-		why = "client sent a descriptor that is neither memory nor an eventfd";
 	if (why != NULL) {
 		front->stats.malformed++;
 		sock_front_drop(front, LOG_WARNING, why);

@@ -22,8 +22,8 @@
  * - everything else ends the connection: a client that believes its memory table or its rings set
  *   up would wait for ever. So do, whatever was asked for, a message of another version than 1, a
  *   reply (nothing was asked), a body past VHOST_USER_BODY_MAX, more descriptors than
- *   VHOST_USER_FDS_MAX and one that is neither memory nor an eventfd (SET_BACKEND_REQ_FD: nor a
- *   UNIX socket).
+ *   VHOST_USER_FDS_MAX and one that is neither memory nor an eventfd (SET_BACKEND_REQ_FD: one that
+ *   is no connected UNIX stream socket).
  */
 
 #include <stdint.h>

@@ -52,8 +52,9 @@ struct event_base;
  * Listen at a path, or begin to connect to it (QEMU's server=on, virtio-user's server=1). A socket
  * file that nobody listens on any more is replaced when listening. The rest is in sock/front.h.
  *
- * Without conf.any_fd a message with a descriptor that is neither memory nor an eventfd nor
- * (SET_BACKEND_REQ_FD) a UNIX socket ends the connection, as malformed ones do.
+ * Without conf.any_fd a message with a descriptor that is neither memory nor an eventfd ends the
+ * connection, as malformed ones do. In any case so does a SET_BACKEND_REQ_FD whose descriptor is no
+ * connected UNIX stream socket.
  *
  * @return 0; -EADDRINUSE if a process listens there; -EEXIST if the path is something else than a
  *         socket; -ENAMETOOLONG; -EINVAL; -ENOMEM; -errno of socket(), bind(), chmod(), chown() or
@@ -112,7 +113,7 @@ struct vhost_user_ring {
 	uint64_t driver; /**< guest address: available ring, or the driver's event suppression */
 	uint64_t device; /**< guest address: used ring, or the device's event suppression */
 	uint16_t size;	 /**< entries; a power of two unless RING_PACKED was accepted */
-	bool enabled;	 /**< else: TX is taken and thrown away, RX gets nothing */
+	bool enabled;	 /**< else: it stands still, what it holds waits */
 	/**
 	 * While logging: writes to the device area are to be logged, as if its first byte were at
 	 * log.
@@ -233,7 +234,7 @@ struct vhost_user_device_ops {
 	int (*send_rarp)(void *ctx, const uint8_t mac[6]);
 	/**
 	 * Socket for requests to the client (vhost_user_backend_config_changed()), in place of a
-	 * former one; a UNIX socket. Immediate. May be NULL. It is the client's, with whatever lies
+	 * former one; connected. Immediate. May be NULL. It is the client's, with whatever lies
 	 * in its queue: close it with sock_discard_socket() (sock/discard.h).
 	 */
 	int (*backend_channel)(void *ctx, int fd);

@@ -37,6 +37,8 @@ uint64_t virtio_net_required_features(void);
  * Offered when the user says nothing, of the `allowed` ones: all that is supported, but for
  *  - NOTIFICATION_DATA: a driver's work that a device which reads its rings has no use for;
  *  - GUEST_HDRLEN: drivers are known to fill it in wrongly;
+ *  - HASH_REPORT: Linux negotiates what it is offered, and then every packet has a longer header,
+ *    whether anybody looks at hashes or not;
  *  - GUEST_TSO4, GUEST_TSO6, GUEST_ECN, GUEST_USO4 and GUEST_USO6 without MRG_RXBUF: a driver must
  *    then make every one of its receive buffers large enough for 64 KiB. With 1024 entries Linux
  *    puts 70 MB into each receive queue.

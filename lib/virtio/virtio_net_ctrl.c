@@ -7,6 +7,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "virtio/features.h"
@@ -127,6 +128,33 @@ parse_guest_offloads(const struct ctrl_data *d, struct virtio_net_ctrl_cmd *cmd)
 	return 0;
 }
 
+/*
+ * The hash types are a command's first field. At key_at are the key's length and the key, which end
+ * the command.
+ */
+static int
+take_hash(const struct ctrl_data *d, size_t key_at, struct virtio_net_ctrl_hash *hash)
+{
+	if (d->len != key_at + 1 + VIRTIO_NET_HASH_KEY_SIZE ||
+		d->p[key_at] != VIRTIO_NET_HASH_KEY_SIZE)
+		return -EINVAL;
+	memcpy(&hash->types, d->p, sizeof(hash->types));
+	hash->types = le32toh(hash->types);
+	hash->key = d->p + key_at + 1;
+	return (hash->types & ~VIRTIO_NET_HASH_TYPES) == 0 ? 0 : -EINVAL;
+}
+
+/*
+ * The reserved fields are not looked at: Linux sends the same structure for RSS and for hashes
+ * alone, and has a number of queues in one of them.
+ */
+static int
+parse_hash_config(const struct ctrl_data *d, struct virtio_net_ctrl_cmd *cmd)
+{
+	cmd->kind = VIRTIO_NET_CTRL_KIND_HASH_CONFIG;
+	return take_hash(d, offsetof(struct virtio_net_hash_config, hash_key_length), &cmd->hash);
+}
+
 static const struct {
 	uint8_t class, command;
 	uint8_t feature; /* that brings the command */
@@ -140,6 +168,8 @@ static const struct {
 	{VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, VIRTIO_NET_F_GUEST_ANNOUNCE,
 		parse_announce},
 	{VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_F_MQ, parse_mq},
+	{VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, VIRTIO_NET_F_HASH_REPORT,
+		parse_hash_config},
 	{VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
 		VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, parse_guest_offloads},
 };

@@ -31,6 +31,16 @@
 		VIRTIO_BIT(VIRTIO_NET_F_GUEST_UFO) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO4) |         \
 		VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO6))
 
+/** Bytes of a hash key, no more and no less: what the longest input takes. */
+#define VIRTIO_NET_HASH_KEY_SIZE 40u
+/** What packets can be hashed as (5.1.6.4.3.1): all that the spec knows. */
+#define VIRTIO_NET_HASH_TYPES                                                                      \
+	(VIRTIO_NET_RSS_HASH_TYPE_IPv4 | VIRTIO_NET_RSS_HASH_TYPE_TCPv4 |                          \
+		VIRTIO_NET_RSS_HASH_TYPE_UDPv4 | VIRTIO_NET_RSS_HASH_TYPE_IPv6 |                   \
+		VIRTIO_NET_RSS_HASH_TYPE_TCPv6 | VIRTIO_NET_RSS_HASH_TYPE_UDPv6 |                  \
+		VIRTIO_NET_RSS_HASH_TYPE_IP_EX | VIRTIO_NET_RSS_HASH_TYPE_TCP_EX |                 \
+		VIRTIO_NET_RSS_HASH_TYPE_UDP_EX)
+
 enum virtio_net_ctrl_kind {
 	VIRTIO_NET_CTRL_KIND_RX_MODE,  /**< one receive mode bit switched */
 	VIRTIO_NET_CTRL_KIND_MAC_SET,  /**< default MAC address */
@@ -38,6 +48,13 @@ enum virtio_net_ctrl_kind {
 	VIRTIO_NET_CTRL_KIND_ANNOUNCE, /**< driver has announced itself */
 	VIRTIO_NET_CTRL_KIND_MAC_TABLE,
 	VIRTIO_NET_CTRL_KIND_GUEST_OFFLOADS, /**< what the driver takes from now on */
+	VIRTIO_NET_CTRL_KIND_HASH_CONFIG,    /**< how received packets are hashed */
+};
+
+/** How packets are hashed: the same in every command that says it. */
+struct virtio_net_ctrl_hash {
+	uint32_t types;	    /**< of VIRTIO_NET_HASH_TYPES; 0: packets are not hashed */
+	const uint8_t *key; /**< into buf, VIRTIO_NET_HASH_KEY_SIZE bytes */
 };
 
 struct virtio_net_ctrl_cmd {
@@ -58,6 +75,7 @@ struct virtio_net_ctrl_cmd {
 			uint32_t n_unicast, n_multicast;
 			const uint8_t *unicast, *multicast; /**< into buf, 6 bytes each */
 		} mac_table;
+		struct virtio_net_ctrl_hash hash;
 	};
 };
 

@@ -24,9 +24,13 @@
 
 #include <rte_memcpy.h>
 
+#include "net/hash.h"
 #include "net/net_hdr.h"
 #include "vring/burst_window.h"
 #include "vring/chain.h"
+
+/** A header with a hash is one that says something. */
+#define BURST_HASHES (BURST_OFFLOAD | BURST_HASH)
 
 /** Bodies: name, spec */
 #define BURST_ENQUEUES(X)                                                                          \
@@ -34,19 +38,27 @@
 	X(split_o, BURST_OFFLOAD)                                                                  \
 	X(split_m, BURST_MERGE)                                                                    \
 	X(split_mo, BURST_MERGE | BURST_OFFLOAD)                                                   \
+	X(split_h, BURST_HASHES)                                                                   \
+	X(split_mh, BURST_MERGE | BURST_HASHES)                                                    \
 	X(packed, BURST_PACKED)                                                                    \
 	X(packed_o, BURST_PACKED | BURST_OFFLOAD)                                                  \
 	X(packed_m, BURST_PACKED | BURST_MERGE)                                                    \
-	X(packed_mo, BURST_PACKED | BURST_MERGE | BURST_OFFLOAD)
+	X(packed_mo, BURST_PACKED | BURST_MERGE | BURST_OFFLOAD)                                   \
+	X(packed_h, BURST_PACKED | BURST_HASHES)                                                   \
+	X(packed_mh, BURST_PACKED | BURST_MERGE | BURST_HASHES)
 #define BURST_DEQUEUES(X)                                                                          \
 	X(split, 0)                                                                                \
 	X(split_o, BURST_OFFLOAD)                                                                  \
 	X(split_i, BURST_IN_ORDER)                                                                 \
 	X(split_io, BURST_IN_ORDER | BURST_OFFLOAD)                                                \
+	X(split_h, BURST_HASHES)                                                                   \
+	X(split_ih, BURST_IN_ORDER | BURST_HASHES)                                                 \
 	X(packed, BURST_PACKED)                                                                    \
 	X(packed_o, BURST_PACKED | BURST_OFFLOAD)                                                  \
 	X(packed_i, BURST_PACKED | BURST_IN_ORDER)                                                 \
-	X(packed_io, BURST_PACKED | BURST_IN_ORDER | BURST_OFFLOAD)
+	X(packed_io, BURST_PACKED | BURST_IN_ORDER | BURST_OFFLOAD)                                \
+	X(packed_h, BURST_PACKED | BURST_HASHES)                                                   \
+	X(packed_ih, BURST_PACKED | BURST_IN_ORDER | BURST_HASHES)
 
 /** spec, bodies of receive and transmit, name shown */
 #define BURST_VARIANTS(X)                                                                          \
@@ -55,13 +67,18 @@
 #define BURST_FORMAT(X, f, spec)                                                                   \
 	X(spec, f, f, #f)                                                                          \
 	X(spec | BURST_OFFLOAD, f##_o, f##_o, #f " offload")                                       \
+	X(spec | BURST_HASHES, f##_h, f##_h, #f " hash")                                           \
 	X(spec | BURST_MERGE, f##_m, f, #f " mergeable")                                           \
 	X(spec | BURST_MERGE | BURST_OFFLOAD, f##_mo, f##_o, #f " mergeable offload")              \
+	X(spec | BURST_MERGE | BURST_HASHES, f##_mh, f##_h, #f " mergeable hash")                  \
 	X(spec | BURST_IN_ORDER, f, f##_i, #f " in-order")                                         \
 	X(spec | BURST_IN_ORDER | BURST_OFFLOAD, f##_o, f##_io, #f " in-order offload")            \
+	X(spec | BURST_IN_ORDER | BURST_HASHES, f##_h, f##_ih, #f " in-order hash")                \
 	X(spec | BURST_IN_ORDER | BURST_MERGE, f##_m, f##_i, #f " in-order mergeable")             \
 	X(spec | BURST_IN_ORDER | BURST_MERGE | BURST_OFFLOAD, f##_mo, f##_io,                     \
-		#f " in-order mergeable offload")
+		#f " in-order mergeable offload")                                                  \
+	X(spec | BURST_IN_ORDER | BURST_MERGE | BURST_HASHES, f##_mh, f##_ih,                      \
+		#f " in-order mergeable hash")
 
 /** Which variant serves a set of negotiated features. */
 static inline unsigned int
@@ -71,6 +88,8 @@ burst_spec(uint64_t features)
 
 	if ((features & (NET_HDR_TX_FEATURES | NET_HDR_RX_FEATURES)) != 0)
 		spec |= BURST_OFFLOAD;
+	if ((features & UINT64_C(1) << VIRTIO_NET_F_HASH_REPORT) != 0)
+		spec |= BURST_HASHES;
 	if ((features & UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF) != 0)
 		spec |= BURST_MERGE;
 	if ((features & UINT64_C(1) << VIRTIO_F_IN_ORDER) != 0)
@@ -84,6 +103,12 @@ burst_spec(uint64_t features)
 
 /** From this length on, all lines that a received packet goes to are asked for before the copy. */
 #define BURST_LONG 256u
+/**
+ * Before a packet of this length is copied, the next one's first lines are asked for; so many,
+ * besides the one that was fetched: the CPU finds out the others by itself.
+ */
+#define BURST_FULL	 1024u
+#define BURST_FULL_LINES 3u
 
 /** Chains filled in a burst of receive and not recorded yet. */
 struct burst_fill {
@@ -149,16 +174,10 @@ burst_used_set(struct vring *vr, uint16_t k, const struct burst_slot *slot, uint
 static __rte_always_inline void
 burst_advance(struct vring *vr, const struct burst_window *w, uint16_t n, const unsigned int spec)
 {
-	struct packed_at at;
-
-	if ((spec & BURST_PACKED) != 0) {
-		at = burst_place(w, n - w->first);
-		vr->avail_idx = at.slot;
-		vr->avail_wrap = at.wrap;
-		vr->taken += n;
-	} else {
+	if ((spec & BURST_PACKED) != 0)
+		packed_advance(vr, burst_place(w, n - w->first), n);
+	else
 		vr->avail_idx += n;
-	}
 	vr->rec->stats.received_desc += n;
 }
 
@@ -194,30 +213,48 @@ burst_mbuf_init(struct rte_mbuf *m, uint32_t len)
 	m->tx_offload = 0;
 }
 
-/** Of one buffer, header and packet are copied in one go, to a cache-line boundary. */
+/**
+ * With a header to be looked at, header and packet of one buffer are copied in one go, to a
+ * cache-line boundary. Without, it is mostly a cache line less to wait for.
+ */
 static __rte_always_inline bool
 burst_dequeue_plain(struct vring *vr, struct rte_mbuf *m, const struct burst_slot *slot,
 	const struct burst_pieces *p, const unsigned int spec)
 {
-	const uint32_t len = slot->len - (uint32_t)HDR_SIZE;
+	const uint32_t size = burst_hdr_size(spec), len = slot->len - size;
 	struct virtio_net_hdr_mrg_rxbuf *hdr;
+	uint8_t *to;
 
 	burst_mbuf_init(m, len);
 	hdr = VRING_MBUF_HDR(m);
-	if (likely(slot->va != NULL)) {
-		rte_memcpy(hdr, slot->va, slot->len);
-	} else {
-		if ((spec & BURST_OFFLOAD) != 0)
-			memcpy(hdr, p->hdr, HDR_SIZE);
-		rte_memcpy(hdr + 1, p->data, len);
-	}
 	if ((spec & BURST_OFFLOAD) == 0) {
 		memset(hdr, 0, sizeof(*hdr));
+		rte_memcpy(hdr + 1, likely(slot->va != NULL) ? slot->va + HDR_SIZE : p->data, len);
 		return true;
+	}
+	if (likely(slot->va != NULL)) {
+		to = rte_pktmbuf_mtod(m, uint8_t *) - size;
+		rte_memcpy(to, slot->va, slot->len);
+		/* A driver's hash says nothing; the header takes its place. */
+		if ((spec & BURST_HASH) != 0)
+			memmove(hdr, to, HDR_SIZE);
+	} else {
+		memcpy(hdr, p->hdr, HDR_SIZE);
+		rte_memcpy(hdr + 1, p->data, len);
 	}
 	/* From here on the copy counts, whatever becomes of the original. */
 	rte_compiler_barrier();
 	return net_hdr_tx_check(hdr, len, vr->features);
+}
+
+/** A packet as long as the last one may follow it: to begin with it must not wait. */
+static __rte_always_inline void
+burst_prefetch_next(const struct burst_window *w, uint16_t i)
+{
+	const uintptr_t next = (uintptr_t)w->slot[i + 1].va;
+
+	for (uint32_t line = 1; line <= BURST_FULL_LINES; line++)
+		rte_prefetch0((const void *)(next + HDR_SIZE + line * RTE_CACHE_LINE_SIZE));
 }
 
 /**
@@ -240,8 +277,9 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 	const unsigned int spec)
 {
 	const uint32_t room = rte_pktmbuf_data_room_size(mp) - (uint32_t)VRING_MBUF_DATA_OFF;
+	const uint32_t hdr_size = burst_hdr_size(spec);
 	/* The layout of a legacy driver's header differs: slow path only. */
-	const bool plain = vr->hdr_len == HDR_SIZE && (int32_t)room > RTE_ETHER_HDR_LEN;
+	const bool plain = vr->hdr_len == hdr_size && (int32_t)room > RTE_ETHER_HDR_LEN;
 	struct burst_window w;
 	uint16_t done, got = 0;
 	uint32_t work = 0;
@@ -261,12 +299,14 @@ burst_dequeue(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf **pkts, 
 		burst_prefetch_used(vr, n, spec);
 	for (done = 0; done < n; done++) {
 		const struct burst_slot *slot = &w.slot[done];
-		const uint32_t over = slot->len - (uint32_t)HDR_SIZE - RTE_ETHER_HDR_LEN;
+		const uint32_t over = slot->len - hdr_size - RTE_ETHER_HDR_LEN;
 		const bool fits = plain && over <= room - RTE_ETHER_HDR_LEN;
 		const struct burst_pieces *p = &w.pieces[done];
 		struct rte_mbuf *m = pkts[got];
 		enum burst_slow what = SLOW_DONE;
 
+		if (slot->len >= BURST_FULL && done + 1 < n)
+			burst_prefetch_next(&w, done);
 		if (likely(fits && (slot->va != NULL || p->hdr != NULL))) {
 			if (unlikely(!burst_dequeue_plain(vr, m, slot, p, spec))) {
 				vr->rec->stats.bad_header++;
@@ -322,14 +362,30 @@ burst_tx_complete(struct vring *vr)
 
 /* ---- receive ---- */
 
+/** Is this what stands there already? */
+static __rte_always_inline bool
+burst_rx_header_is(const uint8_t *at, uint64_t first, uint32_t last)
+{
+	uint64_t was_first;
+	uint32_t was_last;
+
+	memcpy(&was_first, at, sizeof(was_first));
+	memcpy(&was_last, at + sizeof(was_first), sizeof(was_last));
+	return was_first == first && was_last == last;
+}
+
 /**
  * Write the header of a received packet as the driver sees it. It is put together in registers,
  * since a field stored and then read back with its neighbours would stall.
+ *
+ * @param apart  in a cache line of its own: stored only if it is another one than before, or that
+ *		 line would wander between the two CPUs
  */
 static __rte_always_inline void
-burst_rx_header(
-	uint8_t *to, const struct rte_mbuf *m, uint16_t num_buffers, const unsigned int spec)
+burst_rx_header(uint8_t *to, const struct rte_mbuf *m, uint16_t num_buffers, const bool apart,
+	const unsigned int spec)
 {
+	struct net_hdr_hash hash;
 	uint64_t first = 0;
 	uint32_t last = 0;
 
@@ -339,8 +395,14 @@ burst_rx_header(
 		last &= 0xffff;
 	}
 	last |= (uint32_t)num_buffers << 16;
+	if ((spec & BURST_HASH) == 0 && apart && likely(burst_rx_header_is(to, first, last)))
+		return;
 	memcpy(to, &first, sizeof(first));
 	memcpy(to + sizeof(first), &last, sizeof(last));
+	if ((spec & BURST_HASH) != 0) {
+		hash = net_hash_get(m);
+		memcpy(to + HDR_SIZE, &hash, sizeof(hash));
+	}
 }
 
 /** A packet of one segment. */
@@ -348,7 +410,7 @@ static __rte_always_inline void
 burst_enqueue_plain(const struct rte_mbuf *m, const struct burst_slot *slot,
 	const struct burst_pieces *p, const unsigned int spec)
 {
-	uint8_t *hdr = slot->va, *data = slot->va + HDR_SIZE;
+	uint8_t *hdr = slot->va, *data = slot->va + burst_hdr_size(spec);
 
 	if (unlikely(slot->va == NULL)) {
 		hdr = p->hdr;
@@ -359,7 +421,7 @@ burst_enqueue_plain(const struct rte_mbuf *m, const struct burst_slot *slot,
 		for (uint32_t at = 2 * RTE_CACHE_LINE_SIZE; at < m->data_len;
 			at += RTE_CACHE_LINE_SIZE)
 			burst_prefetch_write(data + at);
-	burst_rx_header(hdr, m, 1, spec);
+	burst_rx_header(hdr, m, 1, burst_apart((uintptr_t)hdr, (uintptr_t)data), spec);
 	rte_memcpy(data, rte_pktmbuf_mtod(m, const void *), m->data_len);
 }
 
@@ -400,7 +462,7 @@ static __rte_always_inline uint16_t
 burst_enqueue(struct vring *vr, struct rte_mbuf **pkts, uint16_t n, const unsigned int spec)
 {
 	/* The slow path notes what it writes, and where a legacy driver has its header. */
-	const bool plain = vr->hdr_len == HDR_SIZE && (spec & BURST_LOG) == 0;
+	const bool plain = vr->hdr_len == burst_hdr_size(spec) && (spec & BURST_LOG) == 0;
 	struct burst_fill fill = {0};
 	struct burst_window w;
 	uint32_t work = 0;

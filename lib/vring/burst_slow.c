@@ -74,17 +74,16 @@ burst_dequeue_slow(struct vring *vr, struct rte_mempool *mp, struct rte_mbuf *m,
 		return SLOW_DROPPED;
 	}
 	burst_mbuf_init(m, 0);
-	cur = (struct iov_cursor){chain.iov, chain.n_out, 0};
 	memset(VRING_MBUF_HDR(m), 0, HDR_SIZE);
-	if ((spec & BURST_OFFLOAD) == 0) {
-		cur.off = vr->hdr_len;
-	} else {
-		iov_cursor_read(&cur, VRING_MBUF_HDR(m), vr->hdr_len);
+	if ((spec & BURST_OFFLOAD) != 0) {
+		cur = (struct iov_cursor){chain.iov, chain.n_out, 0};
+		iov_cursor_read(&cur, VRING_MBUF_HDR(m), RTE_MIN(vr->hdr_len, HDR_SIZE));
 		if (!net_hdr_tx_check(VRING_MBUF_HDR(m), len, vr->features)) {
 			vr->rec->stats.bad_header++;
 			return SLOW_DROPPED;
 		}
 	}
+	cur = (struct iov_cursor){chain.iov, chain.n_out, vr->hdr_len};
 	return packet_read(&cur, mp, m, len) == 0 ? SLOW_DONE : SLOW_LATER;
 }
 
@@ -118,7 +117,7 @@ burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m, const struct burs
 	struct vring_chain chain;
 	struct iov_cursor cur;
 	enum burst_slow what;
-	uint8_t hdr[HDR_SIZE];
+	uint8_t hdr[HDR_HASH_SIZE];
 
 	what = packet_gather(vr, w, i, &chain, work);
 	if (what != SLOW_DONE)
@@ -132,7 +131,7 @@ burst_enqueue_slow(struct vring *vr, const struct rte_mbuf *m, const struct burs
 		return SLOW_DROPPED;
 	}
 	cur = (struct iov_cursor){chain.iov + chain.n_out, chain.n_in, 0};
-	burst_rx_header(hdr, m, 1, spec);
+	burst_rx_header(hdr, m, 1, false, spec);
 	iov_cursor_write(&cur, hdr, vr->hdr_len);
 	packet_write(&cur, &from, m->pkt_len);
 	chain_log(vr, &chain, vr->hdr_len + m->pkt_len);
@@ -147,8 +146,8 @@ struct merge {
 	uint32_t left; /* bytes of it */
 	uint16_t n;    /* chains */
 	/* where its header is to be written, when the number of chains is known */
-	struct iovec hdr[HDR_SIZE];
-	uint64_t hdr_iova[HDR_SIZE];
+	struct iovec hdr[HDR_HASH_SIZE];
+	uint64_t hdr_iova[HDR_HASH_SIZE];
 };
 
 static void
@@ -165,13 +164,13 @@ merge_header_write(
 	struct vring *vr, const struct merge *mg, const struct rte_mbuf *m, unsigned int spec)
 {
 	struct iov_cursor cur = {mg->hdr, RTE_DIM(mg->hdr), 0};
-	uint8_t hdr[HDR_SIZE];
+	uint8_t hdr[HDR_HASH_SIZE];
 
-	burst_rx_header(hdr, m, mg->n, spec);
-	iov_cursor_write(&cur, hdr, HDR_SIZE);
+	burst_rx_header(hdr, m, mg->n, false, spec);
+	iov_cursor_write(&cur, hdr, vr->hdr_len);
 	if (!ring_logs(vr))
 		return;
-	for (size_t i = 0, left = HDR_SIZE; left != 0; i++) {
+	for (size_t i = 0, left = vr->hdr_len; left != 0; i++) {
 		const size_t part = RTE_MIN(left, mg->hdr[i].iov_len);
 
 		ring_log(vr, mg->hdr_iova[i], part);
@@ -181,12 +180,14 @@ merge_header_write(
 
 /* Fill one chain that is plain. @return bytes */
 static uint32_t
-merge_plain(struct merge *mg, const struct burst_slot *slot, const struct burst_pieces *p)
+merge_plain(const struct vring *vr, struct merge *mg, const struct burst_slot *slot,
+	const struct burst_pieces *p)
 {
+	const uint32_t hdr_len = vr->hdr_len;
 	uint8_t *const hdr = slot->va != NULL ? slot->va : p->hdr;
-	uint8_t *const data = slot->va != NULL ? slot->va + HDR_SIZE : p->data;
-	const struct iovec iov[2] = {{hdr, HDR_SIZE}, {data, slot->len - HDR_SIZE}};
-	const uint32_t skip = mg->n == 0 ? HDR_SIZE : 0;
+	uint8_t *const data = slot->va != NULL ? slot->va + hdr_len : p->data;
+	const struct iovec iov[2] = {{hdr, hdr_len}, {data, slot->len - hdr_len}};
+	const uint32_t skip = mg->n == 0 ? hdr_len : 0;
 	const uint32_t part = RTE_MIN(mg->left, slot->len - skip);
 	struct iov_cursor cur = {iov, 2, skip};
 
@@ -202,7 +203,7 @@ static enum burst_slow
 merge_chain(struct vring *vr, struct merge *mg, const struct burst_window *w, uint16_t i,
 	uint32_t *len, uint32_t *work)
 {
-	const uint32_t skip = mg->n == 0 ? HDR_SIZE : 0;
+	const uint32_t skip = mg->n == 0 ? vr->hdr_len : 0;
 	struct vring_chain chain;
 	struct iov_cursor cur;
 	enum burst_slow what;
@@ -211,7 +212,7 @@ merge_chain(struct vring *vr, struct merge *mg, const struct burst_window *w, ui
 	what = packet_gather(vr, w, i, &chain, work);
 	if (what != SLOW_DONE)
 		return what;
-	if (chain.in_len < HDR_SIZE) {
+	if (chain.in_len < vr->hdr_len) {
 		vring_fail(vr, VRING_ERR_CHAIN);
 		return SLOW_BROKEN;
 	}
@@ -249,9 +250,9 @@ merge_next(struct vring *vr, struct merge *mg, struct burst_window *w,
 		return vring_broken(vr) ? SLOW_BROKEN : SLOW_LATER;
 	i = at - w->first;
 	slot = &w->slot[i];
-	if ((slot->va != NULL || w->pieces[i].hdr != NULL) && slot->len > HDR_SIZE &&
+	if ((slot->va != NULL || w->pieces[i].hdr != NULL) && slot->len > vr->hdr_len &&
 		!ring_logs(vr)) {
-		len = merge_plain(mg, slot, &w->pieces[i]);
+		len = merge_plain(vr, mg, slot, &w->pieces[i]);
 		(*work)++;
 	} else {
 		what = merge_chain(vr, mg, w, i, &len, work);

@@ -17,10 +17,19 @@
 
 #include <rte_prefetch.h>
 
+#include "net/offload.h"
 #include "vring/packed_ring.h"
 #include "vring/split_ring.h"
 
-#define HDR_SIZE sizeof(struct virtio_net_hdr_mrg_rxbuf)
+#define HDR_SIZE      sizeof(struct virtio_net_hdr_mrg_rxbuf)
+#define HDR_HASH_SIZE (HDR_SIZE + sizeof(struct net_hdr_hash))
+
+/** Of the header that a variant reads and writes itself; others take the slow path. */
+static __rte_always_inline uint32_t
+burst_hdr_size(const unsigned int spec)
+{
+	return (spec & BURST_HASH) != 0 ? HDR_HASH_SIZE : HDR_SIZE;
+}
 
 /** A chain, as far as all need it: one cache line has four. */
 struct burst_slot {
@@ -114,14 +123,14 @@ burst_one(
 /** A chain of two buffers, the first for the header alone. */
 static __rte_always_inline void
 burst_two(struct vring *vr, struct burst_slot *slot, struct burst_pieces *p, uint64_t hdr_addr,
-	uint64_t addr, uint32_t len, const uint32_t prot)
+	uint64_t addr, uint32_t len, const uint32_t prot, const uint32_t hdr_size)
 {
-	uint8_t *const hdr = burst_buffer(vr, hdr_addr, HDR_SIZE, prot);
+	uint8_t *const hdr = burst_buffer(vr, hdr_addr, hdr_size, prot);
 	uint8_t *const data = burst_buffer(vr, addr, len, prot);
 
-	if (unlikely(hdr == NULL || data == NULL || len > UINT32_MAX - HDR_SIZE))
+	if (unlikely(hdr == NULL || data == NULL || len > UINT32_MAX - hdr_size))
 		return;
-	slot->len = (uint32_t)HDR_SIZE + len;
+	slot->len = hdr_size + len;
 	p->hdr = hdr;
 	p->data = data;
 }
@@ -144,24 +153,56 @@ burst_table(struct vring *vr, struct burst_slot *slot, struct burst_pieces *p, u
 	rte_prefetch0(va);
 }
 
-/** Fetch the lines that are copied from or to first, as far as it pays this early. */
-static __rte_always_inline void
-burst_prefetch(const uint8_t *va, const bool in)
+/** Do a header and its data begin in different cache lines? */
+static __rte_always_inline bool
+burst_apart(uintptr_t hdr, uintptr_t data)
 {
-	if (in) {
-		/* An integer, since it may be NULL. */
-		burst_prefetch_write(va);
-		burst_prefetch_write((const void *)((uintptr_t)va + RTE_CACHE_LINE_SIZE));
-	} else {
-		rte_prefetch0(va);
+	return (hdr ^ data) >= RTE_CACHE_LINE_SIZE;
+}
+
+/**
+ * Fetch the lines of a chain of one buffer that are copied from or to first, as far as it pays this
+ * early. Without offloads nobody looks at the header of a packet to be sent; that of a received one
+ * mostly stays as it is, where it is apart (burst_rx_header()).
+ */
+static __rte_always_inline void
+burst_prefetch_one(const struct burst_slot *slot, const bool in, const unsigned int spec)
+{
+	/* An integer, since it may be NULL. */
+	const uintptr_t at = (uintptr_t)slot->va;
+
+	if (!in) {
+		rte_prefetch0((const void *)((spec & BURST_OFFLOAD) != 0 ? at : at + HDR_SIZE));
+		return;
 	}
+	if (burst_apart(at, at + HDR_SIZE))
+		rte_prefetch0((const void *)at);
+	else
+		burst_prefetch_write((const void *)at);
+	burst_prefetch_write((const void *)(at + RTE_CACHE_LINE_SIZE));
+}
+
+/** The same of a chain of two buffers, if it is one. */
+static __rte_always_inline void
+burst_prefetch_two(const struct burst_pieces *p, const bool in, const unsigned int spec)
+{
+	const uintptr_t data = (uintptr_t)p->data;
+
+	if (in || (spec & BURST_OFFLOAD) != 0)
+		rte_prefetch0(p->hdr);
+	if (!in) {
+		rte_prefetch0((const void *)data);
+		return;
+	}
+	burst_prefetch_write((const void *)data);
+	burst_prefetch_write((const void *)(data + RTE_CACHE_LINE_SIZE));
 }
 
 /* ---- split ---- */
 
 static __rte_always_inline void
 burst_translate_split(struct vring *vr, struct burst_window *w, uint16_t i, const uint16_t dir,
-	const uint32_t prot)
+	const uint32_t prot, const uint32_t hdr_size)
 {
 	struct burst_slot *slot = &w->slot[i];
 	struct burst_pieces *p = &w->pieces[i];
@@ -182,16 +223,16 @@ burst_translate_split(struct vring *vr, struct burst_window *w, uint16_t i, cons
 		burst_table(vr, slot, p, d.addr, d.len);
 		return;
 	}
-	if (d.flags != (dir | VIRTQ_DESC_F_NEXT) || d.len != HDR_SIZE || d.next > vr->mask)
+	if (d.flags != (dir | VIRTQ_DESC_F_NEXT) || d.len != hdr_size || d.next > vr->mask)
 		return;
 	next = split_desc_load(&vr->desc[d.next]);
 	if (likely(next.flags == dir))
-		burst_two(vr, slot, p, d.addr, next.addr, next.len, prot);
+		burst_two(vr, slot, p, d.addr, next.addr, next.len, prot, hdr_size);
 }
 
 static __rte_always_inline bool
 burst_take_split(struct vring *vr, struct burst_window *w, uint16_t want, const bool in,
-	const uint16_t dir, const uint32_t prot)
+	const uint16_t dir, const uint32_t prot, const unsigned int spec)
 {
 	const uint16_t avail = split_avail(vr, w->first + want);
 	const uint16_t n = avail > w->first ? avail - w->first : 0;
@@ -203,8 +244,8 @@ burst_take_split(struct vring *vr, struct burst_window *w, uint16_t want, const 
 		rte_prefetch0(&vr->desc[w->slot[i].at & vr->mask]);
 	}
 	for (uint16_t i = 0; i < n; i++) {
-		burst_translate_split(vr, w, i, dir, prot);
-		burst_prefetch(w->slot[i].va, in);
+		burst_translate_split(vr, w, i, dir, prot, burst_hdr_size(spec));
+		burst_prefetch_one(&w->slot[i], in, spec);
 		others |= w->slot[i].va == NULL;
 	}
 	return others;
@@ -213,7 +254,7 @@ burst_take_split(struct vring *vr, struct burst_window *w, uint16_t want, const 
 /** The chain in a table. */
 static __rte_always_inline void
 burst_look_split(struct vring *vr, struct burst_slot *slot, struct burst_pieces *p,
-	const uint16_t dir, const uint32_t prot)
+	const uint16_t dir, const uint32_t prot, const uint32_t hdr_size)
 {
 	const uint8_t *table = p->data;
 	const struct virtq_desc d = split_desc_load(table);
@@ -226,9 +267,9 @@ burst_look_split(struct vring *vr, struct burst_slot *slot, struct burst_pieces 
 		return;
 	}
 	next = split_desc_load(table + sizeof(d));
-	if (likely(d.flags == (dir | VIRTQ_DESC_F_NEXT) && d.next == 1 && d.len == HDR_SIZE &&
+	if (likely(d.flags == (dir | VIRTQ_DESC_F_NEXT) && d.next == 1 && d.len == hdr_size &&
 		    next.flags == dir))
-		burst_two(vr, slot, p, d.addr, next.addr, next.len, prot);
+		burst_two(vr, slot, p, d.addr, next.addr, next.len, prot, hdr_size);
 }
 
 /* ---- packed ---- */
@@ -236,7 +277,7 @@ burst_look_split(struct vring *vr, struct burst_slot *slot, struct burst_pieces 
 static __rte_always_inline void
 burst_translate_packed(struct vring *vr, struct burst_window *w, uint16_t i,
 	const struct packed_head *head, struct packed_at at, const uint16_t dir,
-	const uint32_t prot)
+	const uint32_t prot, const uint32_t hdr_size)
 {
 	struct burst_slot *slot = &w->slot[i];
 	struct burst_pieces *p = &w->pieces[i];
@@ -257,19 +298,20 @@ burst_translate_packed(struct vring *vr, struct burst_window *w, uint16_t i,
 		burst_table(vr, slot, p, head->addr, head->len);
 		return;
 	}
-	if (head->flags != (dir | VIRTQ_DESC_F_NEXT) || head->n != 2 || head->len != HDR_SIZE)
+	if (head->flags != (dir | VIRTQ_DESC_F_NEXT) || head->n != 2 || head->len != hdr_size)
 		return;
 	next = packed_ahead(vr, at, 1).slot;
 	rest = packed_rest(vr, next);
 	if (likely((PACKED_REST_FLAGS(rest) & ~PACKED_F_TURN) == dir))
 		burst_two(vr, slot, p, head->addr, packed_addr(vr, next), PACKED_REST_LEN(rest),
-			prot);
+			prot, hdr_size);
 }
 
 static __rte_always_inline bool
 burst_take_packed(struct vring *vr, struct burst_window *w, uint16_t want, const bool in,
-	const uint16_t dir, const uint32_t prot)
+	const uint16_t dir, const uint32_t prot, const unsigned int spec)
 {
+	const uint32_t hdr_size = burst_hdr_size(spec);
 	struct packed_at at = w->next;
 	uint16_t room = packed_room(vr, at), n = 0;
 	uint64_t rest[PACKED_LINE];
@@ -284,8 +326,8 @@ burst_take_packed(struct vring *vr, struct burst_window *w, uint16_t want, const
 			for (uint16_t i = 0; i < PACKED_LINE; i++, n++, at.slot++) {
 				packed_head_set(vr, &head, at, rest[i]);
 				head.flags = dir;
-				burst_translate_packed(vr, w, n, &head, at, dir, prot);
-				burst_prefetch(w->slot[n].va, in);
+				burst_translate_packed(vr, w, n, &head, at, dir, prot, hdr_size);
+				burst_prefetch_one(&w->slot[n], in, spec);
 				others |= w->slot[n].va == NULL;
 			}
 			at.slot -= PACKED_LINE;
@@ -295,8 +337,8 @@ burst_take_packed(struct vring *vr, struct burst_window *w, uint16_t want, const
 		}
 		if (!packed_take(vr, &head, at, room))
 			break;
-		burst_translate_packed(vr, w, n, &head, at, dir, prot);
-		burst_prefetch(w->slot[n].va, in);
+		burst_translate_packed(vr, w, n, &head, at, dir, prot, hdr_size);
+		burst_prefetch_one(&w->slot[n], in, spec);
 		others |= w->slot[n].va == NULL;
 		n++;
 		at = packed_ahead(vr, at, head.n);
@@ -315,7 +357,7 @@ burst_take_packed(struct vring *vr, struct burst_window *w, uint16_t want, const
  */
 static __rte_always_inline void
 burst_look_packed(struct vring *vr, struct burst_slot *slot, struct burst_pieces *p,
-	const uint16_t dir, const uint32_t prot)
+	const uint16_t dir, const uint32_t prot, const uint32_t hdr_size)
 {
 	const uint16_t look = VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT;
 	const uint8_t *table = p->data;
@@ -330,8 +372,8 @@ burst_look_packed(struct vring *vr, struct burst_slot *slot, struct burst_pieces
 		return;
 	}
 	next = packed_desc_load(table + sizeof(d));
-	if (likely(d.len == HDR_SIZE && (next.flags & look) == dir))
-		burst_two(vr, slot, p, d.addr, next.addr, next.len, prot);
+	if (likely(d.len == hdr_size && (next.flags & look) == dir))
+		burst_two(vr, slot, p, d.addr, next.addr, next.len, prot, hdr_size);
 }
 
 /* ---- both ---- */
@@ -349,16 +391,14 @@ burst_look(struct vring *vr, struct burst_window *w, const bool in, const uint16
 			continue;
 		if (p->hdr == NULL && p->data != NULL) {
 			if ((spec & BURST_PACKED) != 0)
-				burst_look_packed(vr, slot, p, dir, prot);
+				burst_look_packed(vr, slot, p, dir, prot, burst_hdr_size(spec));
 			else
-				burst_look_split(vr, slot, p, dir, prot);
+				burst_look_split(vr, slot, p, dir, prot, burst_hdr_size(spec));
 		}
-		if (slot->va != NULL) {
-			burst_prefetch(slot->va, in);
-		} else {
-			burst_prefetch(p->hdr, in);
-			burst_prefetch(p->data, in);
-		}
+		if (slot->va != NULL)
+			burst_prefetch_one(slot, in, spec);
+		else
+			burst_prefetch_two(p, in, spec);
 	}
 }
 
@@ -376,9 +416,9 @@ burst_load(struct vring *vr, struct burst_window *w, uint16_t want, const bool i
 
 	w->first += w->n;
 	if ((spec & BURST_PACKED) != 0)
-		others = burst_take_packed(vr, w, want, in, dir, prot);
+		others = burst_take_packed(vr, w, want, in, dir, prot, spec);
 	else
-		others = burst_take_split(vr, w, want, in, dir, prot);
+		others = burst_take_split(vr, w, want, in, dir, prot, spec);
 	if (others)
 		burst_look(vr, w, in, dir, prot, spec);
 	return w->n;

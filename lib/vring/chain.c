@@ -288,7 +288,6 @@ chain_find(struct vring *vr, uint16_t *at, struct vring_chain *chain)
 int
 vring_pop(struct vring *vr, struct vring_chain *chain)
 {
-	struct packed_at next;
 	uint16_t at;
 	int ret;
 
@@ -300,11 +299,8 @@ vring_pop(struct vring *vr, struct vring_chain *chain)
 	if (chain_gather(vr, at, chain->slots, CHAIN_WHOLE, chain) != 0)
 		return -1;
 	if (vr->packed) {
-		next = packed_ahead(vr, packed_avail_at(vr), chain->slots);
-		vr->avail_idx = next.slot;
-		vr->avail_wrap = next.wrap;
+		packed_advance(vr, packed_ahead(vr, packed_avail_at(vr), chain->slots), 1);
 		vr->last_taken = chain->slots;
-		vr->taken++;
 	} else {
 		vr->avail_idx++;
 	}
@@ -325,6 +321,7 @@ vring_unpop(struct vring *vr)
 		}
 		vr->avail_idx -= vr->last_taken;
 		vr->taken--;
+		vr->seen = 0;
 	}
 	vr->rec->stats.received_desc--;
 }

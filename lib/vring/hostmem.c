@@ -12,12 +12,11 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "vring/hostmem_files.h"
+#include "vring/hostmem_edit.h"
 
 #define CHUNK_REGIONS 128u /* 4 KiB */
 /* Neighbours looked at when a lookup widens its result: a bound, QEMU cuts RAM into fewer pieces.
@@ -29,35 +28,6 @@ struct hostmem_chunk {
 	uint32_t n;
 	bool shown; /* a published snapshot refers to it */
 	struct hostmem_region region[CHUNK_REGIONS];
-};
-
-/*
- * This device's use of a file: one reference, however many ranges. Ranges know it by its number, so
- * that removing tens of thousands at once does not search for each.
- */
-struct file_use {
-	struct file_use *next; /* of the same bucket, or in the list of dropped ones */
-	struct hostmem_file *file;
-	uint32_t ranges; /* 0: gathered pages */
-	uint32_t number;
-};
-
-#define USE_BUCKETS 64u
-
-struct hostmem_edit {
-	struct hostmem_files *files;
-	struct hostmem_slice *slice;
-	uint32_t n_slices;
-	uint32_t cap;
-	uint32_t n_ranges;
-	uint32_t n_files;
-	uint64_t gen;
-	bool dirty;
-	struct file_use *use[HOSTMEM_MAX_FILES]; /* by number; NULL: free */
-	struct file_use *bucket[USE_BUCKETS];	 /* by file */
-	/* what snapshots up to the one in force may still show */
-	struct file_use *dropped_uses;
-	struct hostmem_chunk *dropped_chunks;
 };
 
 struct hostmem_retired {
@@ -72,18 +42,6 @@ static uint64_t
 region_last(const struct hostmem_region *r)
 {
 	return r->iova + (r->len - 1);
-}
-
-static void
-uses_free(struct file_use *use)
-{
-	struct file_use *next;
-
-	for (; use != NULL; use = next) {
-		next = use->next;
-		hostmem_file_put(use->file);
-		free(use);
-	}
 }
 
 static void
@@ -134,26 +92,13 @@ hostmem_destroy(struct hostmem *hm)
 		return;
 	e = hm->edit;
 	hostmem_unmap_all(hm);
-	uses_free(e->dropped_uses);
+	hostmem_uses_free(e->dropped_uses);
 	chunks_free(e->dropped_chunks);
 	if (hm->published != &empty_table)
 		free((void *)(uintptr_t)hm->published);
 	free(e->slice);
 	free(e);
 	free(hm);
-}
-
-bool
-hostmem_lost(const struct hostmem *hm)
-{
-	const struct hostmem_edit *e = hm->edit;
-
-	if (!hostmem_files_any_lost(e->files))
-		return false;
-	for (uint32_t i = 0; i < HOSTMEM_MAX_FILES; i++)
-		if (e->use[i] != NULL && hostmem_file_lost(e->use[i]->file))
-			return true;
-	return false;
 }
 
 unsigned int
@@ -234,93 +179,6 @@ hostmem_lookup(const struct hostmem_table *t, struct hostmem_hint *hint, uint64_
 	if (*len > hint->len - off)
 		*len = hint->len - off;
 	return hint->va + off;
-}
-
-static struct file_use **
-use_bucket(struct hostmem_edit *e, const struct hostmem_file *file)
-{
-	return &e->bucket[(uintptr_t)file / sizeof(*file) % USE_BUCKETS];
-}
-
-/* A use with no range yet; the reference on the file becomes its own. */
-static int
-use_new(struct hostmem_edit *e, struct hostmem_file *file, struct file_use **out)
-{
-	struct file_use **bucket = use_bucket(e, file), *use;
-	uint32_t number = 0;
-
-	if (e->n_files >= HOSTMEM_MAX_FILES)
-		return -ENOSPC;
-	use = calloc(1, sizeof(*use));
-	if (use == NULL)
-		return -ENOMEM;
-	while (e->use[number] != NULL)
-		number++;
-	use->file = file;
-	use->number = number;
-	use->next = *bucket;
-	*bucket = use;
-	e->use[number] = use;
-	e->n_files++;
-	*out = use;
-	return 0;
-}
-
-/* The device's use of a file with one more range on it. */
-static int
-use_get(struct hostmem_edit *e, int fd, uint64_t off, uint64_t len, int prot, struct file_use **out)
-{
-	struct hostmem_file *file;
-	struct file_use *use;
-	int ret;
-
-	ret = hostmem_file_get(e->files, fd, off, len, prot, &file);
-	if (ret != 0)
-		return ret;
-	use = *use_bucket(e, file);
-	while (use != NULL && use->file != file)
-		use = use->next;
-	if (use != NULL)
-		hostmem_file_put(file);
-	else
-		ret = use_new(e, file, &use);
-	if (ret != 0) {
-		hostmem_file_put(file);
-		return ret;
-	}
-	use->ranges++;
-	*out = use;
-	return 0;
-}
-
-static void
-use_remove(struct hostmem_edit *e, struct file_use *use)
-{
-	struct file_use **at = use_bucket(e, use->file);
-
-	while (*at != use)
-		at = &(*at)->next;
-	*at = use->next;
-	e->use[use->number] = NULL;
-	e->n_files--;
-}
-
-/* Readers may still be in the file: it goes with the snapshot. */
-static void
-use_drop(struct hostmem_edit *e, struct file_use *use)
-{
-	use_remove(e, use);
-	use->next = e->dropped_uses;
-	e->dropped_uses = use;
-}
-
-static void
-use_put(struct hostmem_edit *e, uint32_t number)
-{
-	struct file_use *use = e->use[number];
-
-	if (--use->ranges == 0)
-		use_drop(e, use);
 }
 
 /* The chunk of a slice, made safe to change. */
@@ -437,40 +295,22 @@ region_place(
 	return 0;
 }
 
-/* The use of the file that the range at `like` lies in, with one more range on it. */
-static int
-use_get_like(struct hostmem_edit *e, uint64_t like, uint64_t off, uint64_t len, int prot,
-	struct file_use **out)
+const struct hostmem_region *
+hostmem_edit_find(const struct hostmem_edit *e, uint64_t iova)
 {
 	const struct hostmem_chunk *c;
-	struct file_use *use;
 	uint32_t pos;
 
 	if (e->n_slices == 0)
-		return -EAGAIN;
-	c = e->slice[slice_find(e->slice, e->n_slices, like)].chunk;
-	pos = chunk_find(c, like);
-	if (pos-- == 0 || like - c->region[pos].iova >= c->region[pos].len ||
-		c->region[pos].va == NULL)
-		return -EAGAIN;
-	use = e->use[c->region[pos].use];
-	if (off > use->file->size || len > use->file->size - off || hostmem_file_lost(use->file) ||
-		((prot & HOSTMEM_WRITE) != 0 && !use->file->writable))
-		return -EAGAIN;
-	use->ranges++;
-	*out = use;
-	return 0;
+		return NULL;
+	c = e->slice[slice_find(e->slice, e->n_slices, iova)].chunk;
+	pos = chunk_find(c, iova);
+	return pos > 0 ? &c->region[pos - 1] : NULL;
 }
 
-/* Where a range's memory is to be found. */
-struct source {
-	int fd;		      /* -1: nowhere */
-	const uint64_t *like; /* NULL, or instead of the descriptor: of the same file */
-};
-
 static int
-range_add(struct hostmem *hm, uint64_t iova, uint64_t len, const struct source *from, off_t off,
-	int prot)
+range_add(struct hostmem *hm, uint64_t iova, uint64_t len, const struct hostmem_source *from,
+	off_t off, int prot)
 {
 	struct hostmem_region r = {.iova = iova, .len = len, .prot = (uint32_t)prot};
 	struct hostmem_edit *e = hm->edit;
@@ -478,18 +318,20 @@ range_add(struct hostmem *hm, uint64_t iova, uint64_t len, const struct source *
 	uint32_t s, pos;
 	int ret;
 
+	e->refusal.text[0] = '\0';
 	if (len == 0 || iova + len < iova || off < 0 ||
 		(prot & ~(HOSTMEM_READ | HOSTMEM_WRITE)) != 0)
 		return -EINVAL;
-	if (e->n_ranges >= HOSTMEM_MAX_RANGES)
+	if (e->n_ranges >= HOSTMEM_MAX_RANGES) {
+		snprintf(e->refusal.text, sizeof(e->refusal.text),
+			"it would be one of more than %u ranges", HOSTMEM_MAX_RANGES);
 		return -ENOSPC;
+	}
 	ret = region_place(e, &r, &s, &pos);
 	if (ret != 0)
 		return ret;
 	if (from->like != NULL || from->fd >= 0) {
-		ret = from->like != NULL
-			      ? use_get_like(e, *from->like, (uint64_t)off, len, prot, &use)
-			      : use_get(e, from->fd, (uint64_t)off, len, prot, &use);
+		ret = hostmem_use_get(e, from, (uint64_t)off, len, prot, &use);
 		if (ret != 0)
 			return ret;
 		r.va = use->file->va + off;
@@ -498,7 +340,7 @@ range_add(struct hostmem *hm, uint64_t iova, uint64_t len, const struct source *
 	ret = slice_make_room(e, &s, &pos);
 	if (ret != 0) {
 		if (r.va != NULL)
-			use_put(e, r.use);
+			hostmem_use_put(e, r.use);
 		return ret;
 	}
 	region_insert(e, s, pos, &r);
@@ -508,7 +350,16 @@ range_add(struct hostmem *hm, uint64_t iova, uint64_t len, const struct source *
 int
 hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot)
 {
-	const struct source from = {.fd = fd};
+	const struct hostmem_source from = {.fd = fd};
+
+	return range_add(hm, iova, len, &from, off, prot);
+}
+
+int
+hostmem_adopt(
+	struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot, uint64_t size)
+{
+	const struct hostmem_source from = {.fd = fd, .size = size, .adopt = true};
 
 	return range_add(hm, iova, len, &from, off, prot);
 }
@@ -517,7 +368,7 @@ int
 hostmem_map_like(
 	struct hostmem *hm, uint64_t iova, uint64_t len, uint64_t like, off_t off, int prot)
 {
-	const struct source from = {.fd = -1, .like = &like};
+	const struct hostmem_source from = {.fd = -1, .like = &like};
 
 	return range_add(hm, iova, len, &from, off, prot);
 }
@@ -576,7 +427,7 @@ slice_cut(struct hostmem_edit *e, uint32_t s, uint32_t pos, uint32_t k)
 
 	for (uint32_t i = pos; i < pos + k; i++)
 		if (c->region[i].va != NULL)
-			use_put(e, c->region[i].use);
+			hostmem_use_put(e, c->region[i].use);
 	e->n_ranges -= k;
 	if (k == c->n) {
 		chunk_drop(e, c);
@@ -626,77 +477,6 @@ hostmem_unmap(struct hostmem *hm, uint64_t iova, uint64_t len)
 	return n;
 }
 
-/* Map the pages of [iova, iova + len) side by side at win. */
-static int
-pages_gather(const struct hostmem *hm, uint64_t iova, uint64_t len, uint32_t prot, uint8_t *win,
-	uint64_t page)
-{
-	struct hostmem_hint hint = {0};
-	uint64_t got;
-
-	for (uint64_t done = 0; done < len; done += got) {
-		const uint64_t in_page = (iova + done) & (page - 1);
-		uint8_t *va;
-
-		got = len - done;
-		va = hostmem_translate(hm->published, &hint, iova + done, &got, prot);
-		if (va == NULL || ((uintptr_t)va & (page - 1)) != in_page)
-			return -EFAULT;
-		if (done + got < len && ((iova + done + got) & (page - 1)) != 0)
-			return -EFAULT;
-		/* Of a shared mapping, an old size of 0 asks for a second mapping. */
-		if (mremap(va - in_page, 0, (in_page + got + page - 1) & ~(page - 1),
-			    MREMAP_MAYMOVE | MREMAP_FIXED, win) == MAP_FAILED)
-			return -errno;
-		win += in_page + got;
-	}
-	return 0;
-}
-
-uint8_t *
-hostmem_gather(struct hostmem *hm, uint64_t iova, uint64_t len, uint32_t prot)
-{
-	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), in_page = iova & (page - 1);
-	const uint64_t size = (in_page + len + page - 1) & ~(page - 1);
-	struct hostmem_file *file = NULL;
-	struct file_use *use;
-	uint8_t *win;
-
-	win = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (win == MAP_FAILED)
-		return NULL;
-	if (pages_gather(hm, iova, len, prot, win, page) == 0)
-		file = hostmem_file_adopt(hm->edit->files, win, size);
-	if (file == NULL) {
-		munmap(win, size);
-		return NULL;
-	}
-	if (use_new(hm->edit, file, &use) != 0) {
-		hostmem_file_put(file);
-		return NULL;
-	}
-	return win + in_page;
-}
-
-void
-hostmem_gather_end(struct hostmem *hm, uint8_t *va)
-{
-	struct hostmem_edit *e = hm->edit;
-	struct file_use *use;
-
-	for (uint32_t i = 0; i < HOSTMEM_MAX_FILES; i++) {
-		use = e->use[i];
-		/* Files have ranges; one may lie by now where pages were that went with their client. */
-		if (use == NULL || use->ranges != 0 ||
-			(uintptr_t)va - (uintptr_t)use->file->va >= use->file->len)
-			continue;
-		use_remove(e, use);
-		use->next = NULL;
-		uses_free(use);
-		return;
-	}
-}
-
 void
 hostmem_unmap_all(struct hostmem *hm)
 {
@@ -708,7 +488,7 @@ hostmem_unmap_all(struct hostmem *hm)
 		chunk_drop(e, e->slice[s].chunk);
 	for (uint32_t i = 0; i < HOSTMEM_MAX_FILES; i++)
 		if (e->use[i] != NULL)
-			use_drop(e, e->use[i]);
+			hostmem_use_drop(e, e->use[i]);
 	e->n_slices = 0;
 	e->n_ranges = 0;
 	e->dirty = true;
@@ -756,7 +536,7 @@ hostmem_retire(struct hostmem_retired *r)
 {
 	if (r == NULL)
 		return;
-	uses_free(r->uses);
+	hostmem_uses_free(r->uses);
 	chunks_free(r->chunks);
 	free(r->table);
 	free(r);

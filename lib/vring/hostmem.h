@@ -15,7 +15,9 @@
  * every worker has passed a quiescent state.
  *
  * Files are mapped whole and once: a client that sends a descriptor of the same file per 4 KiB page
- * (a virtual IOMMU does) or per device costs one mapping. Mappings are MADV_DONTDUMP.
+ * (a virtual IOMMU does) or per device costs one mapping. Mappings are MADV_DONTDUMP. What they
+ * take of the process's addresses and mappings is limited, per device and for all, so that no
+ * client harms another one or the process (HOSTMEM_SPACE_*, HOSTMEM_MAPS_*).
  *
  * Unless stated otherwise functions are for the control lcore only.
  */
@@ -37,8 +39,50 @@
  * has 65530 mappings in all (vm.max_map_count), which no single client may use up.
  */
 #define HOSTMEM_MAX_FILES 512u
-/** Largest file: all share 128 TiB of addresses, and a sparse file costs its sender nothing. */
-#define HOSTMEM_MAX_FILE_SIZE (UINT64_C(16) << 40)
+/** Largest file: a sparse one costs its sender nothing. */
+#define HOSTMEM_MAX_FILE_SIZE HOSTMEM_SPACE_DEVICE
+
+/** Devices that limits are made for: as many as a keeper has room for. */
+#define HOSTMEM_DEVICES 1100u
+
+/**
+ * Addresses of the files that one device's ranges lie in: guests have several TiB, none more than
+ * this. A file counts as long as it is, however little of it is named.
+ */
+#define HOSTMEM_SPACE_DEVICE (UINT64_C(16) << 40)
+/**
+ * So much each device can have, whatever others have taken: most guests' memory.
+ */
+#define HOSTMEM_SPACE_SHARE (UINT64_C(32) << 30)
+/**
+ * What is beyond devices' shares, for all of them; a file that devices have in common counts once.
+ */
+#define HOSTMEM_SPACE_OPEN (UINT64_C(80) << 40)
+/**
+ * Together 114 TiB of the 128 TiB that a process has on x86-64 (four levels of page tables). The
+ * rest is the process's own: a process without addresses has no heap. EAL reserves half a TiB for
+ * each size of pages (RTE_MAX_MEM_MB).
+ */
+#define HOSTMEM_SPACE_ALL (HOSTMEM_SPACE_OPEN + HOSTMEM_DEVICES * HOSTMEM_SPACE_SHARE)
+
+/**
+ * One area (hostmem_area()): a dirty log with a bit for each page of 64 TiB of guest addresses,
+ * four times what a device may have mapped, for there are holes between them. Where a guest's
+ * memory ends is no limit: clients make their log larger before they add memory.
+ */
+#define HOSTMEM_AREA_SIZE ((UINT64_C(64) << 40) / 4096 / 8)
+
+/**
+ * Mappings, of which the kernel gives a process 65530 (vm.max_map_count). A device has one for each
+ * file and, where a virtual IOMMU lays out rings in scattered pages, one for each piece of them:
+ * seven pages for a split queue of 1024, and 256 queues.
+ */
+#define HOSTMEM_MAPS_DEVICE 2048u
+/** So many each device can have, whatever others have taken. */
+#define HOSTMEM_MAPS_SHARE 32u
+/** Beyond devices' shares, for all of them. With the shares 57728: the rest is the process's own.
+ */
+#define HOSTMEM_MAPS_OPEN 22528u
 
 struct hostmem_files;	/**< files mapped by this process, shared by all devices */
 struct hostmem_edit;	/**< the control lcore's side of a struct hostmem */
@@ -109,6 +153,10 @@ struct hostmem *hostmem_create(struct hostmem_files *files);
 /** No worker may hold a snapshot any more. May block (munmap). */
 void hostmem_destroy(struct hostmem *hm);
 
+/** Why the last hostmem_map(), hostmem_gather() or hostmem_area() was refused with -ENOSPC: what,
+ * how much, the limit. Empty if it was not. */
+const char *hostmem_refusal(const struct hostmem *hm);
+
 /** Was a file of this device truncated under us (hostmem_files_sigbus())? The device must stop. */
 bool hostmem_lost(const struct hostmem *hm);
 
@@ -124,8 +172,8 @@ bool hostmem_lost(const struct hostmem *hm);
  * @param prot  HOSTMEM_READ | HOSTMEM_WRITE
  * @return 0; -EEXIST if it overlaps another range; -EINVAL on a bad length, unknown rights or a
  *         range beyond the end of the file; -EACCES if the descriptor lacks the rights or the file
- *         system is not accepted; -ENOSPC past HOSTMEM_MAX_RANGES or HOSTMEM_MAX_FILES; -ENOMEM;
- *         -errno of mmap()
+ *         system is not accepted; -ENOSPC past a limit (hostmem_refusal()); -ENOMEM; -errno of
+ *         mmap()
  */
 int hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot);
 
@@ -134,11 +182,25 @@ int hostmem_map(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t o
  * file system, which takes most of the time of hostmem_map(). For whoever maps many at once.
  *
  * @param like  an address in that other range
- * @return as hostmem_map(); -EAGAIN: its mapping does not do (no file, too short, fewer rights), use
- *         hostmem_map()
+ * @return as hostmem_map(); -EAGAIN: its mapping does not do (no file, too short, fewer rights),
+ * use hostmem_map()
  */
 int hostmem_map_like(
 	struct hostmem *hm, uint64_t iova, uint64_t len, uint64_t like, off_t off, int prot);
+
+/**
+ * hostmem_map() for a range that a former process had: no more is mapped of its file than there,
+ * and the limits, which it was within, are not asked again. So what one device or the order of
+ * devices takes from another is the same as before, whatever clients have made of their files
+ * since.
+ *
+ * @param size  of the former mapping (hostmem_mapped_size()); 0: not known, the whole file
+ */
+int hostmem_adopt(struct hostmem *hm, uint64_t iova, uint64_t len, int fd, off_t off, int prot,
+	uint64_t size);
+
+/** Bytes that are mapped of the file in which a range lies, published or not; 0: no file. */
+uint64_t hostmem_mapped_size(const struct hostmem *hm, uint64_t iova);
 
 /**
  * Remove every range that lies wholly in [iova, iova + len).
@@ -155,13 +217,26 @@ int hostmem_unmap(struct hostmem *hm, uint64_t iova, uint64_t len);
  *
  * @param iova  first address; where pieces meet, address and memory must be at a page's border
  * @param prot  rights that every piece must have
- * @return address, valid until hostmem_gather_end() or the grace period after hostmem_unmap_all();
- *         NULL if the range is not mapped so, counts too many files (HOSTMEM_MAX_FILES) or there is
- *         no memory
+ * @return address, valid until hostmem_area_end() or the grace period after hostmem_unmap_all();
+ *         NULL if the range is not mapped so, is past a limit (hostmem_refusal()) or there is no
+ *         memory
  */
 uint8_t *hostmem_gather(struct hostmem *hm, uint64_t iova, uint64_t len, uint32_t prot);
-/** Give up what hostmem_gather() returned. No worker may use it any more. May block. */
-void hostmem_gather_end(struct hostmem *hm, uint8_t *va);
+
+/**
+ * A part of a client's file that is no range of the device's memory, to be read and written, such
+ * as a dirty log. It counts and is watched (hostmem_lost()) as the others. May block.
+ *
+ * @param adopt  a former process had it: limits are not asked
+ * @param out    its address, valid as long as a gathered one
+ * @return 0; -errno as hostmem_map(); -EACCES also for huge pages, in which a client can punch a
+ *         hole that there is no page for any more
+ */
+int hostmem_area(struct hostmem *hm, int fd, off_t off, uint64_t len, bool adopt, uint8_t **out);
+
+/** Give up what hostmem_gather() or hostmem_area() returned. No worker may use it any more. May
+ * block. */
+void hostmem_area_end(struct hostmem *hm, uint8_t *va);
 
 /** Remove all ranges (client gone). */
 void hostmem_unmap_all(struct hostmem *hm);

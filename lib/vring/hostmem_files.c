@@ -31,20 +31,12 @@ struct hostmem_files {
 		*blocks; /* grows at the front, for the fault handler's sake never shrinks */
 	uint32_t n_lost;
 	bool any_file;
+	struct hostmem_budget budget;
 	/*
 	 * Mapped files by device and inode, for the control lcore alone: who unmaps a file leaves
 	 * it here, and it goes when its entry is used again.
 	 */
 	struct hostmem_file *bucket[FILE_BUCKETS];
-};
-
-/* What a descriptor turned out to be. */
-struct file_info {
-	dev_t dev;
-	ino_t ino;
-	uint64_t size;
-	uint64_t page;
-	bool writable;
 };
 
 struct hostmem_files *
@@ -71,8 +63,14 @@ hostmem_files_destroy(struct hostmem_files *files)
 	free(files);
 }
 
+struct hostmem_budget *
+hostmem_files_budget(struct hostmem_files *files)
+{
+	return &files->budget;
+}
+
 static int
-file_inspect(const struct hostmem_files *files, int fd, int prot, struct file_info *info)
+file_inspect(const struct hostmem_files *files, int fd, int prot, struct hostmem_file_info *info)
 {
 	struct statfs fs;
 	struct stat st;
@@ -159,8 +157,9 @@ file_unhash(struct hostmem_files *files, struct hostmem_file *f)
  * The mapping keeps the inode alive, so equal numbers mean the same file. A file that has grown
  * since does not fit and gets a second mapping.
  */
-static struct hostmem_file *
-file_find(struct hostmem_files *files, const struct file_info *info, uint64_t end, int prot)
+struct hostmem_file *
+hostmem_file_find(
+	struct hostmem_files *files, const struct hostmem_file_info *info, uint64_t end, int prot)
 {
 	for (struct hostmem_file *f = *file_bucket(files, info->dev, info->ino); f != NULL;
 		f = f->next) {
@@ -214,80 +213,99 @@ file_mmap(int fd, uint64_t len, int prot, bool *writable)
 	return va == MAP_FAILED ? NULL : va;
 }
 
-static int
-file_map(struct hostmem_files *files, int fd, struct file_info *info, int prot,
-	struct hostmem_file **out)
+int
+hostmem_file_inspect(struct hostmem_files *files, int fd, uint64_t off, uint64_t len, int prot,
+	uint64_t size, struct hostmem_file_info *info)
 {
-	const uint64_t len = (info->size + info->page - 1) / info->page * info->page;
-	struct hostmem_file *f = file_slot(files);
-	uint8_t *va;
+	int ret;
 
-	if (f == NULL)
-		return -ENOMEM;
-	va = file_mmap(fd, len, prot, &info->writable);
-	if (va == NULL)
-		return -errno;
-	mapping_undumped(va, len);
-	file_unhash(files, f);
-	f->va = va;
-	f->len = len;
-	f->size = info->size;
-	f->dev = info->dev;
-	f->ino = info->ino;
-	f->writable = info->writable;
-	f->lost = false;
-	file_hash(files, f);
-	__atomic_store_n(&f->refs, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&f->gen, f->gen + 1, __ATOMIC_RELEASE);
-	*out = f;
+	ret = file_inspect(files, fd, prot, info);
+	if (ret != 0)
+		return ret;
+	if (size != 0 && size < info->size)
+		info->size = size;
+	if (info->size > HOSTMEM_MAX_FILE_SIZE || off > info->size || len > info->size - off)
+		return -EINVAL;
 	return 0;
 }
 
-int
-hostmem_file_get(struct hostmem_files *files, int fd, uint64_t off, uint64_t len, int prot,
-	struct hostmem_file **out)
+uint64_t
+hostmem_file_len(const struct hostmem_file_info *info)
 {
-	struct file_info info = {0};
-	int ret;
-
-	ret = file_inspect(files, fd, prot, &info);
-	if (ret != 0)
-		return ret;
-	if (info.size > HOSTMEM_MAX_FILE_SIZE || off > info.size || len > info.size - off)
-		return -EINVAL;
-	*out = file_find(files, &info, off + len, prot);
-	if (*out != NULL)
-		return 0;
-	return file_map(files, fd, &info, prot, out);
+	return (info->size + info->page - 1) / info->page * info->page;
 }
 
-struct hostmem_file *
-hostmem_file_adopt(struct hostmem_files *files, uint8_t *va, uint64_t len)
+/* An entry for a mapping that is there, not to be seen yet. */
+static void
+file_fill(struct hostmem_files *files, struct hostmem_file *f, uint8_t *va, uint64_t len)
 {
-	struct hostmem_file *f = file_slot(files);
-
-	if (f == NULL)
-		return NULL;
 	mapping_undumped(va, len);
 	file_unhash(files, f);
 	f->va = va;
 	f->len = len;
 	f->size = 0;
+	f->maps = 1;
 	f->lost = false;
+	f->budget = &files->budget;
+	hostmem_budget_mapped(f->budget, len);
+}
+
+static void
+file_show(struct hostmem_file *f)
+{
 	__atomic_store_n(&f->refs, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&f->gen, f->gen + 1, __ATOMIC_RELEASE);
+}
+
+int
+hostmem_file_map(struct hostmem_files *files, int fd, const struct hostmem_file_info *info,
+	int prot, struct hostmem_file **out)
+{
+	const uint64_t len = hostmem_file_len(info);
+	struct hostmem_file *f = file_slot(files);
+	bool writable = info->writable;
+	uint8_t *va;
+
+	if (f == NULL)
+		return -ENOMEM;
+	va = file_mmap(fd, len, prot, &writable);
+	if (va == NULL)
+		return -errno;
+	file_fill(files, f, va, len);
+	f->size = info->size;
+	f->dev = info->dev;
+	f->ino = info->ino;
+	f->writable = writable;
+	file_hash(files, f);
+	file_show(f);
+	*out = f;
+	return 0;
+}
+
+struct hostmem_file *
+hostmem_file_adopt(struct hostmem_files *files, uint8_t *va, uint64_t len, uint32_t maps)
+{
+	struct hostmem_file *f = file_slot(files);
+
+	if (f == NULL)
+		return NULL;
+	file_fill(files, f, va, len);
+	f->maps = maps;
+	file_show(f);
 	return f;
 }
 
 void
 hostmem_file_put(struct hostmem_file *f)
 {
+	struct hostmem_budget *budget = f->budget;
 	uint8_t *va = f->va;
 	uint64_t len = f->len;
 
 	if (__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	munmap(va, len);
+	hostmem_budget_unmapped(budget, len);
 	/* From here on the entry may be used again. */
 	__atomic_store_n(&f->gen, f->gen + 1, __ATOMIC_RELEASE);
 }

@@ -13,15 +13,20 @@
 /* Looks at a ring without room for a large packet after which one packet is let through. */
 #define ROOM_LOOKS 1024u
 
-/* Chains that can be seen, up to want: there is no index, each has to be looked at. */
+/*
+ * Chains that can be seen, up to want. There is no index, each has to be looked at; but once only,
+ * for the driver's CPU writes their lines.
+ */
 static uint16_t
-packed_avail_entries(const struct vring *vr, uint32_t want)
+packed_avail_entries(struct vring *vr, uint32_t want)
 {
-	struct packed_at at = packed_avail_at(vr);
-	uint16_t room = packed_room(vr, at), n = 0;
+	struct packed_at at = packed_seen_at(vr);
+	uint16_t room = packed_room(vr, at), n = vr->seen;
 	uint64_t line[PACKED_LINE];
 	struct packed_head head;
 
+	if (n >= want)
+		return (uint16_t)want;
 	while (n < want) {
 		if (packed_take_line(vr, line, at, room, VIRTQ_DESC_F_WRITE)) {
 			n += PACKED_LINE;
@@ -31,12 +36,18 @@ packed_avail_entries(const struct vring *vr, uint32_t want)
 		}
 		if (!packed_take(vr, &head, at, room))
 			break;
-		n++;
+		/* One without an end is to be taken, but nothing can be behind it. */
 		if (head.n == 0)
-			break;
+			return n + 1;
+		n++;
 		at = packed_ahead(vr, at, head.n);
 		room -= head.n;
 	}
+	vr->seen = n;
+	vr->seen_idx = at.slot;
+	vr->seen_wrap = at.wrap;
+	/* For the next look. */
+	packed_prefetch(vr, at, RTE_MIN(room, (uint16_t)VRING_BURST));
 	return RTE_MIN(n, want);
 }
 

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#include <rte_prefetch.h>
+
 #include "vring/ring_common.h"
 
 #define PACKED_DESC_SIZE(n) (16u * (uint64_t)(n))
@@ -67,6 +69,23 @@ static __rte_always_inline struct packed_at
 packed_used_at(const struct vring *vr)
 {
 	return (struct packed_at){vr->used_idx, vr->used_wrap};
+}
+
+static __rte_always_inline struct packed_at
+packed_seen_at(const struct vring *vr)
+{
+	return vr->seen != 0 ? (struct packed_at){vr->seen_idx, vr->seen_wrap}
+			     : packed_avail_at(vr);
+}
+
+/** n chains up to `next` are taken. */
+static __rte_always_inline void
+packed_advance(struct vring *vr, struct packed_at next, uint16_t n)
+{
+	vr->avail_idx = next.slot;
+	vr->avail_wrap = next.wrap;
+	vr->taken += n;
+	vr->seen -= RTE_MIN(vr->seen, n);
 }
 
 /** Flags of a descriptor that is available, or of one that is used, in a lap. */
@@ -185,6 +204,14 @@ packed_take_line(const struct vring *vr, uint64_t rest[PACKED_LINE], struct pack
 		off |= (rest[i] ^ want) & look;
 	}
 	return off == 0;
+}
+
+/** Ask for the lines of the n descriptors from `at` on. */
+static __rte_always_inline void
+packed_prefetch(const struct vring *vr, struct packed_at at, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i += PACKED_LINE)
+		rte_prefetch0(&vr->pdesc[packed_ahead(vr, at, i).slot]);
 }
 
 /** Slots that the driver can have filled from `at` on. */

@@ -24,7 +24,8 @@
 #define BURST_IN_ORDER 0x04u /**< one used entry stands for all of a transmit burst */
 #define BURST_PACKED   0x08u
 #define BURST_LOG      0x10u /**< every write is noted in the dirty log */
-#define BURST_SPECS    0x20u
+#define BURST_HASH     0x20u /**< the header has a hash behind it; goes with BURST_OFFLOAD */
+#define BURST_SPECS    0x40u
 
 /** Stop the ring and count why. */
 static inline void

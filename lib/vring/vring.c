@@ -71,7 +71,7 @@ areas_release(struct vring *vr)
 {
 	for (size_t i = 0; i < RTE_DIM(vr->gathered); i++)
 		if (vr->gathered[i] != NULL)
-			hostmem_gather_end(vr->hm, vr->gathered[i]);
+			hostmem_area_end(vr->hm, vr->gathered[i]);
 }
 
 static int
@@ -200,6 +200,17 @@ forget(struct vring *vr)
 	memset(vr, 0, sizeof(*vr));
 }
 
+/* Virtio 1.2, 5.1.6 and 5.1.6.1. */
+static uint8_t
+hdr_len(const struct vring_conf *conf)
+{
+	if (FEATURE(conf, VIRTIO_NET_F_HASH_REPORT))
+		return HDR_HASH_SIZE;
+	if (FEATURE(conf, VIRTIO_F_VERSION_1) || FEATURE(conf, VIRTIO_NET_F_MRG_RXBUF))
+		return HDR_SIZE;
+	return sizeof(struct virtio_net_hdr);
+}
+
 int
 vring_start(struct vring *vr, const struct vring_conf *conf)
 {
@@ -230,9 +241,7 @@ vring_start(struct vring *vr, const struct vring_conf *conf)
 	vr->features = conf->features;
 	vr->event_idx = FEATURE(conf, VIRTIO_RING_F_EVENT_IDX);
 	vr->indirect = FEATURE(conf, VIRTIO_RING_F_INDIRECT_DESC);
-	vr->hdr_len = FEATURE(conf, VIRTIO_F_VERSION_1) || FEATURE(conf, VIRTIO_NET_F_MRG_RXBUF)
-			      ? sizeof(struct virtio_net_hdr_mrg_rxbuf)
-			      : sizeof(struct virtio_net_hdr);
+	vr->hdr_len = hdr_len(conf);
 	vr->desc_iova = conf->desc;
 	vr->driver_iova = conf->driver;
 	vr->device_iova = conf->device;

@@ -135,7 +135,7 @@ struct vring {
 	struct ring_record *rec;
 	uint16_t mask; /**< split */
 	uint16_t size;
-	uint8_t hdr_len; /**< 12, or 10 for a legacy driver */
+	uint8_t hdr_len; /**< 12; 10 for a legacy driver, 20 with VIRTIO_NET_F_HASH_REPORT */
 	bool packed;
 	uint8_t indirect;
 	uint8_t error; /**< enum vring_error */
@@ -145,6 +145,9 @@ struct vring {
 	uint16_t avail_cached; /**< split: last available index read */
 	uint16_t taken;	       /**< packed: chains taken and not given back */
 	uint16_t shadow_n;     /**< packed: used entries that stand in the shadow for them */
+	uint16_t seen;	       /**< packed: chains from avail_idx on that were counted ... */
+	uint16_t seen_idx;     /**< ... and where they end, if there are any */
+	bool seen_wrap;
 	bool avail_wrap;
 	bool used_wrap;
 	bool kicks_are_off;	 /**< as the driver was told last */
@@ -170,7 +173,8 @@ struct vring {
 
 /**
  * Host -> driver: copy packets into the driver's buffers (RX queue). A packet longer than its
- * buffer chain is dropped and counted, its chain stays available.
+ * buffer chain is dropped and counted, its chain stays available. With VIRTIO_NET_F_HASH_REPORT the
+ * header tells what net_hash_get() (net/hash.h) has of a packet.
  *
  * With VIRTIO_NET_F_MRG_RXBUF a packet takes as many chains as it needs, which the driver sees all
  * at once; it is left with the caller as long as the driver has not made enough available. Only
@@ -286,7 +290,7 @@ const char *vring_strerror(enum vring_error err);
 
 /**
  * Chains that the driver has made available and that were not taken yet, as far as a look at the
- * index tells. Of a packed ring VRING_BURST at most: each has to be looked at.
+ * index tells. Of a packed ring VRING_BURST at most: each has to be looked at, once.
  */
 uint16_t vring_avail_entries(struct vring *vr);
 

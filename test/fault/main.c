@@ -421,11 +421,13 @@ main(int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
 		take_option(&run.opt, opt == 'h' ? OPT_HELP : opt, optarg);
 	signal(SIGPIPE, SIG_IGN);
-	run.start_ns = run_now();
 	run.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (run.epoll_fd < 0)
 		err(EXIT_FAILURE, "epoll");
 	guest_mem_create(&run.mem, run.opt.memory, run.opt.populate);
+	/* Memory that is touched for the first time may take longer than traffic may take to begin.
+	 */
+	run.start_ns = run_now();
 	devices_create(&run, argv + optind, (unsigned int)(argc - optind));
 	loop_prepare(&run);
 	loop(&run);

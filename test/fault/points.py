@@ -60,6 +60,7 @@ WAYS = (
     Way("device.unmap.", passage=2),
     Way("device.start.", "start", allow_ms=SLOW_MS),
     Way("device.sf.", "start", allow_ms=SLOW_MS),
+    Way("device.hash.", "start", allow_ms=SLOW_MS, ring="packed-mergeable-hash"),
     Way("emu.gone.", "disconnect", allow_ms=SLOW_MS),
     Way("emu.gone.", "disconnect", allow_ms=SLOW_MS, transport="vhost-user"),
     Way("emu.ring.", "start", allow_ms=SLOW_MS, transport="vhost-user"),

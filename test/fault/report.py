@@ -94,8 +94,8 @@ def notes(figures):
     for figure in figures:
         if figure["figure"] == "sizes":
             keeper, emu = figure["last"]["keeper"], figure["last"]["emu"]
-            yield (f"Keeper: PSS {keeper['pss_kib']} KiB, {keeper['fds']} descriptors. Emu process: PSS "
-                   f"{emu['pss_kib']} KiB, {emu['fds']} descriptors.")  # fmt: skip
+            yield (f"{figure['ring']}: keeper: PSS {keeper['pss_kib']} KiB, {keeper['fds']} descriptors; emu process: "
+                   f"PSS {emu['pss_kib']} KiB, {emu['fds']} descriptors.")  # fmt: skip
         elif figure["figure"] == "time_used":
             yield f"Update: {figure['median_s'] * 1000:.0f} ms median, {figure['max_s'] * 1000:.0f} ms at most."
 

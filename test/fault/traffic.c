@@ -15,7 +15,6 @@
 
 #include <rte_common.h>
 
-#define HDR_LEN	   ((uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf))
 #define BUFFER_LEN 2048u
 /* Not a power of two, or the first lines of all buffers would share a few sets of the caches. */
 #define BUFFER_STEP (BUFFER_LEN + 2 * RTE_CACHE_LINE_SIZE)
@@ -52,13 +51,14 @@ static int
 tx_add(struct device *dev, struct net_dev_queue *q, uint64_t iova, uint32_t len, uint64_t token)
 {
 	struct vring_buf bufs[4] = {{iova, len}};
+	const uint32_t hdr_len = net_dev_hdr_len(&dev->nd);
 	const unsigned int kind = token % 8;
 	const bool indirect = kind == 3 && FEATURE(dev->nd.features, VIRTIO_RING_F_INDIRECT_DESC);
 	uint16_t n = 1;
 
 	if (kind == 3 || kind == 7) {
 		/* The header alone, or with the start of the frame, then uneven pieces. */
-		const uint32_t cut[] = {kind == 3 ? HDR_LEN : HDR_LEN + 17,
+		const uint32_t cut[] = {kind == 3 ? hdr_len : hdr_len + 17,
 			(uint32_t)(1 + token % 23), (uint32_t)(1 + token % 11)};
 
 		for (n = 0; n < 3 && bufs[n].len > cut[n]; n++) {
@@ -77,6 +77,7 @@ tx_one(struct device *dev, uint16_t pair, int64_t now_ns)
 {
 	struct net_dev_queue *q = queue_of(dev, pair, FRAME_TX);
 	struct stream *s = &dev->stream[pair];
+	const uint32_t hdr_len = net_dev_hdr_len(&dev->nd);
 	const uint64_t token = s->added[FRAME_TX];
 	const struct frame_info info = {
 		.dir = FRAME_TX,
@@ -93,8 +94,8 @@ tx_one(struct device *dev, uint16_t pair, int64_t now_ns)
 		return false;
 	iova = buffer_of(s, q, FRAME_TX, token);
 	va = guest_mem_va(dev->nd.mem, iova);
-	memset(va, 0, HDR_LEN);
-	len = HDR_LEN + frame_make(va + HDR_LEN, &info, dev->nd.mac);
+	memset(va, 0, hdr_len);
+	len = hdr_len + frame_make(va + hdr_len, &info, dev->nd.mac);
 	if (tx_add(dev, q, iova, len, token) != 0)
 		return false;
 	s->added[FRAME_TX]++;
@@ -116,7 +117,7 @@ tx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used)
 		run_violation(dev->run, dev, "TX queue %u: used length %u", q->index, used->len);
 	s->done[FRAME_TX] = used->token + 1;
 	/* Whoever reads it from now on sends a frame that fails its check. */
-	frame_spoil((uint8_t *)guest_mem_va(dev->nd.mem, iova) + HDR_LEN);
+	frame_spoil((uint8_t *)guest_mem_va(dev->nd.mem, iova) + net_dev_hdr_len(&dev->nd));
 }
 
 /* ---- wire to driver ---- */
@@ -224,7 +225,8 @@ rx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used, 
 	int64_t now_ns)
 {
 	struct net_dev_queue *q = queue_of(dev, pair, FRAME_RX);
-	uint8_t data[HDR_LEN + FRAME_MAX];
+	const uint32_t hdr_len = net_dev_hdr_len(&dev->nd);
+	uint8_t data[NET_DEV_HDR_MAX + FRAME_MAX];
 	const struct virtio_net_hdr_mrg_rxbuf *hdr = (struct virtio_net_hdr_mrg_rxbuf *)data;
 	struct frame_info info;
 	uint32_t len = 0;
@@ -239,15 +241,19 @@ rx_done(struct device *dev, uint16_t pair, const struct vring_used_chain *used, 
 				q->index, i, n);
 		len += part;
 	}
-	if (len < HDR_LEN) {
+	if (len < hdr_len) {
 		run_violation(dev->run, dev, "RX queue %u: used length %u", q->index, len);
 		return;
 	}
 	if (hdr->hdr.flags != 0 || hdr->hdr.gso_type != 0 || hdr->num_buffers != n)
 		run_violation(dev->run, dev, "RX queue %u: virtio-net header %u %u %u", q->index,
 			hdr->hdr.flags, hdr->hdr.gso_type, hdr->num_buffers);
-	if (frame_ours(dev, data + HDR_LEN, len - HDR_LEN, FRAME_RX, &info))
-		arrival(dev, &info, pair, now_ns);
+	if (!frame_ours(dev, data + hdr_len, len - hdr_len, FRAME_RX, &info))
+		return;
+	if (!net_dev_hash_right(&dev->nd, data, data + hdr_len))
+		run_violation(dev->run, dev, "RX queue %u: hash of stream %u, number %u", q->index,
+			info.stream, info.seq);
+	arrival(dev, &info, pair, now_ns);
 }
 
 static bool
@@ -495,7 +501,7 @@ device_poison(struct device *dev, uint64_t iova)
 {
 	struct net_dev_queue *q = queue_of(dev, 0, FRAME_TX);
 	struct stream *s = &dev->stream[0];
-	const struct vring_buf buf = {iova, HDR_LEN + FRAME_MIN};
+	const struct vring_buf buf = {iova, net_dev_hdr_len(&dev->nd) + FRAME_MIN};
 
 	dev->poisoned = true;
 	if (vring_driver_add(&q->ring, &buf, 1, 0, false, s->added[FRAME_TX]) != 0)

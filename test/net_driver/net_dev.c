@@ -37,7 +37,7 @@ net_dev_memory(const struct net_dev_params *params)
 	const uint64_t ctrl = vring_driver_memory(NET_DEV_CTRL_QUEUE_SIZE, params->features) +
 			      RTE_CACHE_LINE_SIZE;
 
-	return NET_DEV_DIRS * params->pairs * ring + ctrl + NET_DEV_CTRL_LEN;
+	return NET_DEV_DIRS * params->pairs * ring + ctrl + 2 * NET_DEV_CTRL_LEN;
 }
 
 static void
@@ -48,6 +48,8 @@ negotiate(struct net_dev *dev, uint64_t wanted, uint64_t required)
 	wanted |= NET_DEV_FEATURES_BASE;
 	if (dev->pairs > 1)
 		wanted |= BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_VQ);
+	if ((wanted & BIT(VIRTIO_NET_F_HASH_REPORT)) != 0)
+		wanted |= BIT(VIRTIO_NET_F_CTRL_VQ);
 	dev->features = wanted & ops->offered(dev->transport);
 	if ((required & ~dev->features) != 0)
 		errx(EXIT_FAILURE, "the device lacks features 0x%" PRIx64,
@@ -164,6 +166,9 @@ net_dev_open(struct net_dev *dev, const struct net_dev_params *params)
 	ops->start(dev->transport);
 	if (dev->pairs > 1 && (dev->features & BIT(VIRTIO_NET_F_CTRL_VQ)))
 		net_dev_ctrl_pairs(dev);
+	if ((dev->features & BIT(VIRTIO_NET_F_HASH_REPORT)) &&
+		(dev->features & BIT(VIRTIO_NET_F_CTRL_VQ)))
+		net_dev_ctrl_hash(dev);
 }
 
 void

@@ -31,6 +31,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <linux/virtio_net.h>
+
 #include "guest_mem.h"
 #include "transport.h"
 #include "vring/vring_driver.h"
@@ -38,6 +40,8 @@
 #define NET_DEV_PAIRS_MAX 16u
 /** Bytes of memory for a control command and its answer. */
 #define NET_DEV_CTRL_LEN 64u
+/** Bytes of a frame's virtio-net header, at most. */
+#define NET_DEV_HDR_MAX 20u
 /** Entries of the control queue; less if the device has fewer. */
 #define NET_DEV_CTRL_QUEUE_SIZE 64u
 
@@ -66,6 +70,7 @@ struct net_dev {
 	uint16_t pairs;
 	int config_irq_fd;	 /**< vector 0: configuration; -1: polled */
 	const uint8_t *ctrl_ack; /**< where the answer to the last control command will be */
+	bool hashes;		 /**< the device has been told how to hash packets */
 	/** RX and TX of pair 0, of pair 1, ...; behind them the control queue, if there is one. */
 	struct net_dev_queue queue[NET_DEV_DIRS * NET_DEV_PAIRS_MAX + 1];
 };
@@ -76,7 +81,7 @@ struct net_dev_params {
 	struct guest_mem *mem;
 	/**
 	 * Wanted; those that the device does not offer are left out. NET_DEV_FEATURES_BASE, and
-	 * what several pairs need, is wanted always.
+	 * what several pairs or hash reports need, is wanted always.
 	 */
 	uint64_t features;
 	uint64_t required;   /**< of these: a device without them ends the program */
@@ -94,7 +99,7 @@ struct net_dev_params {
 /** Bytes of memory that a device's rings and control commands take at most. */
 uint64_t net_dev_memory(const struct net_dev_params *params);
 
-/** Connect and start the device, with all pairs enabled. */
+/** Connect and start the device, with all pairs enabled and, if that was negotiated, hashes on. */
 void net_dev_open(struct net_dev *dev, const struct net_dev_params *params);
 /** Reset the device and disconnect; just disconnect if it does not answer. */
 void net_dev_close(struct net_dev *dev);
@@ -111,6 +116,21 @@ net_dev_ctrl_queue(struct net_dev *dev)
 {
 	return &dev->queue[NET_DEV_DIRS * dev->pairs];
 }
+
+/** Bytes of a frame's virtio-net header. */
+static inline uint32_t
+net_dev_hdr_len(const struct net_dev *dev)
+{
+	return (dev->features >> VIRTIO_NET_F_HASH_REPORT & 1) != 0
+		       ? NET_DEV_HDR_MAX
+		       : (uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf);
+}
+
+/**
+ * Does a received frame's header report the hash that it must have? For UDP over IPv4 without
+ * options; with devices that report none, or have not been told how to hash, that must be none.
+ */
+bool net_dev_hash_right(const struct net_dev *dev, const uint8_t *hdr, const uint8_t *frame);
 
 /**
  * Show the device what was added to a queue, and kick it if it asks for that.
@@ -139,6 +159,8 @@ int net_dev_process(struct net_dev *dev);
 void net_dev_ctrl_promisc(struct net_dev *dev, uint64_t iova, bool on);
 /** Let the device use dev->pairs pairs; waits for the answer. */
 void net_dev_ctrl_pairs(struct net_dev *dev);
+/** Have packets hashed as whatever they can be; waits for the answer. */
+void net_dev_ctrl_hash(struct net_dev *dev);
 /** @return 1 answered well; 0 not yet; -EBADMSG: answered, but not as it must be */
 int net_dev_ctrl_done(struct net_dev *dev, uint64_t iova);
 

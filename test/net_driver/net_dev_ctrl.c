@@ -5,6 +5,7 @@
 /* Commands on the control queue (virtio 1.2, 5.1.6.5), which is polled. */
 
 #include "net_dev.h"
+#include "net_dev_hash.h"
 
 #include <err.h>
 #include <errno.h>
@@ -66,21 +67,40 @@ net_dev_ctrl_done(struct net_dev *dev, uint64_t iova)
 										      : -EBADMSG;
 }
 
-void
-net_dev_ctrl_pairs(struct net_dev *dev)
+/* @return whether it was answered well */
+static bool
+ctrl_ask(struct net_dev *dev, uint8_t class, uint8_t command, const void *data, uint8_t len)
 {
 	const int64_t deadline = now_ms() + WAIT_MS;
 	const uint64_t iova = guest_mem_alloc(dev->mem, NET_DEV_CTRL_LEN);
 	int ret;
 
-	ctrl_send(dev, iova, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &dev->pairs,
-		sizeof(dev->pairs));
+	ctrl_send(dev, iova, class, command, data, len);
 	while ((ret = net_dev_ctrl_done(dev, iova)) == 0) {
 		if (now_ms() > deadline)
 			errx(EXIT_FAILURE, "the control queue does not answer");
 		must(net_dev_process(dev), "connection");
 		usleep(1000);
 	}
-	if (ret < 0)
+	return ret > 0;
+}
+
+void
+net_dev_ctrl_pairs(struct net_dev *dev)
+{
+	if (!ctrl_ask(dev, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &dev->pairs,
+		    sizeof(dev->pairs)))
 		errx(EXIT_FAILURE, "the device refuses %u queue pairs", dev->pairs);
+}
+
+void
+net_dev_ctrl_hash(struct net_dev *dev)
+{
+	struct net_dev_hash_config config;
+
+	net_dev_hash_config(dev, &config);
+	if (!ctrl_ask(dev, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, &config,
+		    sizeof(config)))
+		errx(EXIT_FAILURE, "the device refuses to hash packets");
+	dev->hashes = true;
 }

@@ -56,6 +56,8 @@ feature_of(int opt)
 		return UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF;
 	case NET_OPTION_NOTIFICATION_DATA:
 		return UINT64_C(1) << NET_DEV_F_NOTIFICATION_DATA;
+	case NET_OPTION_HASH_REPORT:
+		return UINT64_C(1) << VIRTIO_NET_F_HASH_REPORT;
 	}
 	return 0;
 }

@@ -30,6 +30,7 @@ enum {
 	NET_OPTION_IN_ORDER,
 	NET_OPTION_MERGEABLE,
 	NET_OPTION_NOTIFICATION_DATA,
+	NET_OPTION_HASH_REPORT,
 	NET_OPTION_VHOST_USER,
 };
 
@@ -42,6 +43,7 @@ enum {
 	{"in-order", no_argument, NULL, NET_OPTION_IN_ORDER}, \
 	{"mergeable", no_argument, NULL, NET_OPTION_MERGEABLE}, \
 	{"notification-data", no_argument, NULL, NET_OPTION_NOTIFICATION_DATA}, \
+	{"hash-report", no_argument, NULL, NET_OPTION_HASH_REPORT}, \
 	{"vhost-user", no_argument, NULL, NET_OPTION_VHOST_USER}
 
 /** Its one argument: the queue size that the program has by itself. */
@@ -56,6 +58,7 @@ enum {
 	"  --in-order           negotiate VIRTIO_F_IN_ORDER\n" \
 	"  --mergeable          negotiate VIRTIO_NET_F_MRG_RXBUF\n" \
 	"  --notification-data  negotiate VIRTIO_F_NOTIFICATION_DATA: kicks tell the position\n" \
+	"  --hash-report        negotiate VIRTIO_NET_F_HASH_REPORT, and have packets hashed\n" \
 	"  --vhost-user         sockets are of vhost-user devices, not of vfio-user ones\n"
 /* clang-format on */
 

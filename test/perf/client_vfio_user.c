@@ -23,7 +23,6 @@
 #include "options.h"
 #include "wire.h"
 
-#define HDR_LEN	   ((uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf))
 #define BUFFER_LEN 2048u
 /* Not a power of two, or the first lines of all buffers would share a few sets of the caches. */
 #define BUFFER_STEP (BUFFER_LEN + 2 * RTE_CACHE_LINE_SIZE)
@@ -45,13 +44,8 @@ struct client {
 				       the ring's size */
 };
 
-/* What a driver has before each frame. */
-struct packet {
-	struct virtio_net_hdr_mrg_rxbuf hdr;
-	struct load_frame frame;
-};
-
-static struct packet *
+/* A header, then the frame. */
+static uint8_t *
 packet_at(const struct client *c, enum net_dev_dir dir, uint64_t seq, uint64_t *iova)
 {
 	*iova = c->base[dir] + seq % c->dev.queue[dir].ring.size * BUFFER_STEP;
@@ -82,18 +76,20 @@ static uint32_t
 add(struct client *c, enum net_dev_dir dir, uint32_t n)
 {
 	struct net_dev_queue *q = &c->dev.queue[dir];
+	const uint32_t hdr_len = net_dev_hdr_len(&c->dev);
 	struct vring_buf bufs[LOAD_BURST];
 
 	n = RTE_MIN(RTE_MIN(n, LOAD_BURST), (uint32_t)q->ring.n_free);
 	if (n == 0)
 		return 0;
 	for (uint32_t i = 0; i < n; i++) {
-		struct packet *p = packet_at(c, dir, c->seq[dir] + i, &bufs[i].iova);
+		uint8_t *p = packet_at(c, dir, c->seq[dir] + i, &bufs[i].iova);
 
 		bufs[i].len = BUFFER_LEN;
 		if (dir == NET_DEV_TX) {
-			memset(&p->hdr, 0, sizeof(p->hdr));
-			bufs[i].len = HDR_LEN + load_fill(&c->load, &p->frame);
+			memset(p, 0, hdr_len);
+			bufs[i].len =
+				hdr_len + load_fill(&c->load, (struct load_frame *)(p + hdr_len));
 		}
 	}
 	if (dir == NET_DEV_TX && c->indirect)
@@ -132,13 +128,14 @@ receive(struct load *l)
 {
 	struct client *c = l->client;
 	struct vring_used_chain used[LOAD_BURST];
-	const uint32_t n = take_back(c, NET_DEV_RX, used);
+	const uint32_t n = take_back(c, NET_DEV_RX, used), hdr_len = net_dev_hdr_len(&c->dev);
 	uint64_t iova;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct packet *p = packet_at(c, NET_DEV_RX, used[i].token, &iova);
+		const uint8_t *p = packet_at(c, NET_DEV_RX, used[i].token, &iova);
 
-		load_look(l, &p->frame, used[i].len - RTE_MIN(used[i].len, HDR_LEN));
+		load_look(l, (const struct load_frame *)(p + hdr_len),
+			used[i].len - RTE_MIN(used[i].len, hdr_len));
 	}
 	if (n > 0)
 		add(c, NET_DEV_RX, n);
@@ -185,7 +182,8 @@ buffers_create(struct client *c)
 		c->base[dir] = guest_mem_alloc(
 			&c->mem, (uint64_t)c->dev.queue[dir].ring.size * BUFFER_STEP);
 	for (uint64_t i = 0; i < c->dev.queue[NET_DEV_TX].ring.size; i++)
-		load_frame_init(&packet_at(c, NET_DEV_TX, i, &iova)->frame);
+		load_frame_init((struct load_frame *)(packet_at(c, NET_DEV_TX, i, &iova) +
+						      net_dev_hdr_len(&c->dev)));
 	while (add(c, NET_DEV_RX, LOAD_BURST) > 0)
 		;
 }

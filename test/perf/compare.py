@@ -15,8 +15,6 @@ from servers import WIRES, Testpmd, Virtnet
 from stats import WAITED_MAX, disturbed, enough, range_of, without_outliers
 
 SIZES = ("64", "256", "1518", "imix")
-# A source has one size; each takes servers of its own.
-RX_SIZES = ("64", "1518")
 # What is compared with the first of them.
 SIDES = ("testpmd", "vhost_user", "vfio_user")
 ERROR_LEN = 500  # of a message in the results
@@ -38,13 +36,13 @@ class Cell:
 
 def cells():
     """The whole matrix."""
-    return [Cell(kind, layout, size) for kind in ("loop", "tx", "rx") for layout in layouts()
-            for size in (RX_SIZES if kind == "rx" else SIZES)]  # fmt: skip
+    return [Cell(kind, layout, size) for kind in ("loop", "tx", "rx") for layout in layouts() for size in SIZES]
 
 
 def quick_cells():
     """The smallest that has everything in it."""
-    return [Cell(kind, Layout(packed), "64") for kind in ("loop", "tx", "rx") for packed in (False, True)]
+    return [*(Cell(kind, Layout(packed), "64") for kind in ("loop", "tx", "rx") for packed in (False, True)),
+            Cell("rx", Layout(), "imix")]  # fmt: skip
 
 
 @dataclass
@@ -111,7 +109,7 @@ def measure(device, driver, mode, size, settings, rate=0):
     assert moved > 0 or disturbed(run), f"{device.name}: no packets: {run}"
     run["device"] = vars(device_did) | {"per_drop": per_drop}
     run["busy_cycles"] = max(0, device_did.busy - device_did.dropped * per_drop) / max(1, moved)
-    run["device_busy"] = device_did.busy / (run["seconds"] * run["tsc_hz"])
+    run["device_busy"] = device_did.busy / (run["lasted"] * run["tsc_hz"])
     run["pps"] = run["tx_pps"] if mode == "tx" else run["rx_pps"]
     return run
 
@@ -133,11 +131,15 @@ def session(device, side, layout, todo, settings):
 
 
 def batches(chosen):
-    """Cells that can share servers: {(kind, size of a source): {layout: cells}}"""
+    """Cells that can share servers: {(kind, size of a source, layout if it serves once): {layout: cells}}
+
+    A source has one size, or mixture. The PMD of mixtures cannot be started again, as ours is for each driver.
+    """
     made = {}
     for cell in chosen:
         source = cell.size if cell.kind == "rx" else ""
-        made.setdefault((cell.kind, source), {}).setdefault(cell.layout, []).append(cell)
+        once = cell.layout if source == "imix" else None
+        made.setdefault((cell.kind, source, once), {}).setdefault(cell.layout, []).append(cell)
     return made
 
 
@@ -151,7 +153,7 @@ class Comparison:
     def run(self, chosen):
         pairs = {cell: [] for cell in chosen}
         for number in range(self.settings.pairs):
-            for (kind, source), by_layout in batches(chosen).items():
+            for (kind, source, _), by_layout in batches(chosen).items():
                 wire = WIRES[kind].sized(source) if source else WIRES[kind]
                 for cell, runs in self._round(number, wire, by_layout):
                     pairs[cell].append(runs)

@@ -21,6 +21,11 @@
 #define ROUNDS 256u
 /** A loop in which nothing moves for so long has lost its frames. */
 #define STALL_S 0.05
+/**
+ * What a run begins with: a device that slept because there was nothing to do has to be woken
+ * first. It is no part of packets per second, driver's busy time and latency.
+ */
+#define LEAD_S 0.02
 /** Time in which the TSC is compared with the clock. */
 #define CALIBRATION_S 0.02
 
@@ -176,25 +181,24 @@ check_stall(struct load *l, uint64_t *rx_then, double *then, double now)
 	}
 }
 
-static void
-drive(struct load *l, double seconds, double *took)
+/* @return seconds that it took, more than asked for by one round at most */
+static double
+drive_for(struct load *l, struct pace *p, double seconds)
 {
 	const double begin = clock_s();
 	const uint64_t start = rte_rdtsc();
-	struct pace p = {.per_cycle = l->spec.rate / l->tsc_hz, .start = start};
 	uint64_t last = start, rx_then = 0;
 	double then = begin, now;
 
-	memset(&l->n, 0, sizeof(l->n));
 	memset(l->latency, 0, sizeof(l->latency));
 	do {
-		last = rounds(l, &p, last);
+		last = rounds(l, p, last);
 		now = clock_s();
 		if (l->spec.mode == LOAD_LOOP)
 			check_stall(l, &rx_then, &then, now);
 	} while (now - begin < seconds);
-	l->n.total = last - start;
-	*took = now - begin;
+	l->n.total += last - start;
+	return now - begin;
 }
 
 /* What is still on its way belongs to this run, not to the next one; it is not counted. */
@@ -244,9 +248,11 @@ print_latency(const struct load *l, FILE *to)
 }
 
 static void
-print_account(const struct load *l, double took, double waited, FILE *to)
+print_account(const struct load *l, const struct load_counts *lead, double lead_s, double took,
+	double waited, FILE *to)
 {
 	const struct load_counts *n = &l->n;
+	const uint64_t total = n->total - lead->total;
 
 	fprintf(to, "{\"mode\": \"%s\", ", mode_names[l->spec.mode]);
 	if (l->spec.size != NULL)
@@ -254,14 +260,16 @@ print_account(const struct load *l, double took, double waited, FILE *to)
 	else
 		fprintf(to, "\"size\": %u, ", l->spec.pattern[0]);
 	fprintf(to,
-		"\"seconds\": %.3f, \"rate\": %.0f, \"tx_packets\": %" PRIu64
+		"\"seconds\": %.3f, \"lasted\": %.3f, \"rate\": %.0f, \"tx_packets\": %" PRIu64
 		", \"rx_packets\": %" PRIu64 ", \"wire_packets\": %" PRIu64
 		", \"other_packets\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"disorder\": %" PRIu64
 		", \"stalls\": %" PRIu64 ", \"tx_pps\": %.0f, \"rx_pps\": %.0f, "
 		"\"driver_busy\": %.3f, \"waited_ms\": %.3f, \"tsc_hz\": %.0f",
-		took, l->spec.rate, n->tx, n->rx, n->wire, n->other, n->lost, n->disorder,
-		n->stalls, (double)n->tx / took, (double)n->rx / took,
-		n->total != 0 ? (double)n->busy / (double)n->total : 0.0, waited, l->tsc_hz);
+		took, lead_s + took, l->spec.rate, n->tx, n->rx, n->wire, n->other, n->lost,
+		n->disorder, n->stalls, (double)(n->tx - lead->tx) / took,
+		(double)(n->rx - lead->rx) / took,
+		total != 0 ? (double)(n->busy - lead->busy) / (double)total : 0.0, waited,
+		l->tsc_hz);
 	print_latency(l, to);
 	if (l->ops->print != NULL)
 		l->ops->print(l, to);
@@ -272,12 +280,18 @@ print_account(const struct load *l, double took, double waited, FILE *to)
 void
 load_run(struct load *l, FILE *to)
 {
-	const double waited = waited_ms();
-	double took;
+	struct pace p = {.per_cycle = l->spec.rate / l->tsc_hz, .start = rte_rdtsc()};
+	struct load_counts lead;
+	double lead_s, took, waited;
 
+	memset(&l->n, 0, sizeof(l->n));
+	l->first = l->seq;
 	l->next = l->seq;
-	drive(l, l->spec.seconds, &took);
-	print_account(l, took, waited_ms() - waited, to);
+	lead_s = drive_for(l, &p, LEAD_S);
+	lead = l->n;
+	waited = waited_ms();
+	took = drive_for(l, &p, l->spec.seconds);
+	print_account(l, &lead, lead_s, took, waited_ms() - waited, to);
 	if (l->spec.mode == LOAD_LOOP)
 		drain(l);
 }

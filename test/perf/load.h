@@ -97,6 +97,7 @@ struct load {
 	double tsc_hz;
 	struct load_spec spec;
 	uint32_t seq;	  /**< of the next frame to fill */
+	uint32_t first;	  /**< sequence number that the run began with */
 	uint32_t next;	  /**< sequence number expected back */
 	uint32_t in_loop; /**< frames on their way */
 	uint32_t now;	  /**< low half of the TSC at the last look */
@@ -139,8 +140,9 @@ load_look(struct load *l, const struct load_frame *f, uint32_t len)
 	uint32_t seq, step;
 
 	if (l->spec.mode != LOAD_LOOP) {
-		/* A source on the device's side may put anything into its frames. */
-		if (len == l->spec.pattern[0])
+		/* A source on the device's side may put anything into its frames, and what it
+		 * throws away leaves gaps in a mixture's pattern. */
+		if (len == l->spec.pattern[0] || l->spec.n_pattern > 1)
 			l->n.rx++;
 		else
 			l->n.other++;
@@ -150,15 +152,20 @@ load_look(struct load *l, const struct load_frame *f, uint32_t len)
 		l->n.other++;
 		return;
 	}
-	l->n.rx++;
 	seq = f->seq;
+	if (l->in_loop > 0)
+		l->in_loop--;
+	/* A device that got no CPU may come with frames of the run before. */
+	if ((int32_t)(seq - l->first) < 0) {
+		l->n.other++;
+		return;
+	}
+	l->n.rx++;
 	if ((int32_t)(seq - l->next) < 0)
 		l->n.disorder++;
 	else
 		l->n.lost += seq - l->next;
 	l->next = seq + 1;
-	if (l->in_loop > 0)
-		l->in_loop--;
 	step = (l->now - f->sent) >> LOAD_LATENCY_SHIFT;
 	l->latency[step < LOAD_LATENCY_STEPS ? step : LOAD_LATENCY_STEPS - 1]++;
 }

@@ -17,7 +17,7 @@ BUSY_MAX = 0.85  # of the driver: above, packets a second say what the driver ca
 KINDS = {
     "loop": "Looped (net_ring)",
     "tx": "Sent into nothing (net_null)",
-    "rx": "Received from a source (net_null)",
+    "rx": "Received from a source (net_null; imix: net_pcap)",
 }
 
 

@@ -6,12 +6,14 @@ Both have the same ethdev behind the device and one core to move packets. All se
 those that are not measured rest, which means that they use no CPU.
 """
 
+import atexit
+import functools
 import json
 import os
 import re
 import shutil
-import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,9 @@ from virtnet_test.netns import Netns  # noqa: E402
 from virtnet_test.wait import wait_until  # noqa: E402
 
 TELEMETRY_MAX = 16384
+# The simple Internet mix, in the order of load.c.
+IMIX = (64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64)
+PCAP_MAGIC, PCAP_VERSION, PCAP_SNAPLEN, PCAP_ETHERNET = 0xA1B2C3D4, (2, 4), 65535, 1
 FRAME_MTU = 1518  # lets the largest frame pass a TAP
 
 
@@ -41,6 +46,19 @@ def lcores():
     return f"0@{first},1@{second}"
 
 
+@functools.cache
+def imix_file():
+    """A capture file of IMIX, which stays until this program ends."""
+    file = tempfile.NamedTemporaryFile(prefix="virtnet-perf-", suffix=".pcap")  # pylint: disable=consider-using-with
+    atexit.register(file.close)
+    frame = b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5"
+    file.write(struct.pack("<IHHiIII", PCAP_MAGIC, *PCAP_VERSION, 0, 0, PCAP_SNAPLEN, PCAP_ETHERNET))
+    for size in IMIX:
+        file.write(struct.pack("<IIII", 0, 0, size, size) + frame.ljust(size, b"\0"))
+    file.flush()
+    return file.name
+
+
 @dataclass(frozen=True)
 class Wire:
     """What is behind the device."""
@@ -50,7 +68,9 @@ class Wire:
     tap: bool = False
 
     def sized(self, size):
-        return Wire(self.name, f"{self.vdev},size={size}", self.tap)
+        """The same as a source of frames of a size; of a mixture, another PMD that reads them from a file, once."""
+        source = f"net_pcap0,rx_pcap={imix_file()},infinite_rx=1" if size == "imix" else f"{self.vdev},size={size}"
+        return Wire(self.name, source, self.tap)
 
 
 WIRES = {

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from virtnet_test.group import Group
-from virtnet_test.guest import Guest
+from virtnet_test.guest import Guest, VMError
 from virtnet_test.lab import ROOT_PORTS
 from virtnet_test.netns import Netns
 from virtnet_test.vhost import ConnectingController, VhostController, vhost_device
@@ -257,6 +257,108 @@ def test_controller_connects_to_a_vm_that_listens(own_lab, tmp_path):
     wire.guest.ping(FAR)
     sent, received = wire.send_file(tmp_path)
     assert sent == received
+
+
+# ---- hotplug
+
+
+@pytest.fixture
+def plug_lab(request, make_lab):
+    """A controller that plugs into a VM by itself."""
+    made, close = make_lab(request.node.nodeid, vms=("vm1",), controller=getattr(request, "param", VhostController))
+    yield made
+    close()
+
+
+def ours(guest):
+    """What of ours QEMU has: devices, chardevs."""
+    children = guest.qmp.command("qom-list", path="/machine/peripheral")
+    return [
+        *(child["name"] for child in children if child["name"].startswith("virtnet")),
+        *(chardev["label"] for chardev in guest.qmp.command("query-chardev") if chardev["label"].startswith("virtnet")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "plug_lab", [VhostController, ConnectingController], indirect=True, ids=["QEMU connects", "QEMU listens"]
+)
+def test_device_is_plugged_into_a_running_vm_and_out_again(plug_lab):
+    guest = plug_lab.boot("vm1")
+    for number in range(3):
+        device = plug_lab.controller.hotplug(mac=MAC, pairs=2, mtu=1400, size=512)
+        netdev, far = plug_lab.connect(guest, device, SUBNET)
+        assert guest.pci_of(netdev) == f"0000:{device.bdf}"
+        assert guest.run(f"cat /sys/class/net/{netdev}/mtu").strip() == "1400"
+        assert "512" in guest.run(f"ethtool -g {netdev}")
+        guest.run(f"ethtool -L {netdev} combined 2")
+        guest.ping(FAR)
+        far.ping(NEAR)
+        assert len(ours(guest)) == 2
+
+        plug_lab.cli.good("unplug", "-p", device.id)
+
+        gone = f"ls /sys/class/net/{netdev}"
+        wait_until(lambda: guest.run(gone, check=False).startswith("ls:"), "the netdev to go")
+        assert ours(guest) == [], number
+        assert not device.socket.exists()
+    assert not [entry for entry in plug_lab.cli.good("list")["devices"] if entry.get("mac") == MAC]
+
+
+def test_plugged_device_survives_crash_restart_and_unplug_by_the_successor(plug_lab):
+    guest = plug_lab.boot("vm1")
+    group = Group(plug_lab.controller)
+    device = plug_lab.controller.hotplug(mac=MAC)
+    _, far = plug_lab.connect(guest, device, SUBNET)
+    group.standby()
+    os.kill(group.active(), signal.SIGKILL)
+    guest.ping(FAR)
+    group.standby()
+    assert plug_lab.cli("restart").status == 0
+    far.ping(NEAR)
+    plug_lab.cli.good("unplug", "-p", device.id)
+    assert ours(guest) == []
+
+
+def test_vm_whose_memory_is_not_shared_gets_no_device(plug_lab):
+    guest = plug_lab.boot("vm1")
+    guest.qmp.command("object-add", qom_type="memory-backend-ram", id="private", size=1 << 20)
+    answer = plug_lab.cli("hotplug", "-i", "mlx5_0", "-m", MAC, "-t", 1500, "-qp", 1, "-s", 1024)
+    assert answer.status != 0
+    assert "does not share its memory (private)" in answer.reply["errstr"], answer.reply
+    assert "share=on" in answer.reply["errstr"]
+    assert ours(guest) == []
+    guest.qmp.command("object-del", id="private")
+    device = plug_lab.controller.hotplug(mac=MAC)
+    plug_lab.connect(guest, device, SUBNET)
+    guest.ping(FAR)
+
+
+def test_plug_that_fails_leaves_nothing_behind(plug_lab):
+    guest = plug_lab.boot("vm1")
+    words = ("hotplug", "-i", "mlx5_0", "-m", MAC, "-t", 1500, "-qp", 1, "-s")
+
+    answer = plug_lab.cli(*words, 128)
+    assert answer.status != 0 and "256 entries" in answer.reply["errstr"], answer
+    assert ours(guest) == []
+
+    # QEMU makes chardev and netdev, and then not the device: its name belongs to another.
+    name = "virtnet-MT2611X00001VNETS1D0F0"
+    guest.qmp.command("device_add", driver="virtio-rng-pci", id=name, bus=f"rp{ROOT_PORTS}")
+    answer = plug_lab.cli(*words, 1024)
+    assert answer.status != 0 and "uplicate" in answer.reply["errstr"], answer
+    assert ours(guest) == [name]
+    assert plug_lab.controller.alive()
+
+
+def test_device_behind_a_viommu_is_refused_by_qemu(lab):
+    """VIRTIO_F_ACCESS_PLATFORM needs an IOTLB, which we do not have: QEMU says so before a guest sees anything."""
+    device = lab.controller.hotplug(mac=MAC)
+    arguments = vhost_device(device.socket, MAC, iommu_platform="on")
+    try:
+        with pytest.raises(VMError, match="iommu_platform=true is not supported by the device"):
+            Guest.start(lab.folder / "viommu", lab.tools.qemu, lab.tools.guest, extra=arguments).kill()
+    finally:
+        lab.cli.good("unplug", "-p", device.id)
 
 
 def test_vm_killed_under_traffic_and_a_new_vm_takes_the_device(own_lab):

@@ -11,13 +11,14 @@
  * keeper of descriptors and the owner.
  */
 
-
 #include <stdarg.h>
 
 #include "emu/emu.h"
+#include "sock/discard.h"
 #include "sock_fixture.h"
 #include "vhost_user/vhost_user.h"
 #include "virtio_fixture.h"
+#include "vring/hostmem.h"
 #include "vring/vring.h"
 
 #define PAIRS	 ((FIX_QUEUES - 1u) / 2u)
@@ -41,6 +42,8 @@ struct fn {
 	int slow; /* what operations that may take time return */
 	uint32_t base[FIX_QUEUES];
 	char trace[512];
+	struct hostmem_files *files;
+	struct hostmem *hm; /* of areas */
 	int ram, event;
 	int fds_before;
 	/* the keeper's */
@@ -199,6 +202,18 @@ up_mem_commit(void *ctx)
 	return note(ctx, "commit");
 }
 
+static int
+up_area_map(void *ctx, uint64_t len, int fd, off_t off, uint8_t **va)
+{
+	return hostmem_area(((struct fn *)ctx)->hm, fd, off, len, false, va);
+}
+
+static void
+up_area_end(void *ctx, uint8_t *va)
+{
+	hostmem_area_end(((struct fn *)ctx)->hm, va);
+}
+
 static uint32_t
 up_queue_base(void *ctx, uint16_t queue)
 {
@@ -265,6 +280,8 @@ static const struct emu_upcalls fn_upcalls = {
 	.mem_add = up_mem_add,
 	.mem_remove = up_mem_remove,
 	.mem_commit = up_mem_commit,
+	.area_map = up_area_map,
+	.area_end = up_area_end,
 	.queue_base = up_queue_base,
 	.queue_set_base = up_queue_set_base,
 	.pairs_changed = up_pairs_changed,
@@ -336,7 +353,10 @@ setup(void **state)
 
 	f->fds_before = open_fds();
 	f->door.ops = &fn_door_ops;
+	f->door.closer = sock_closer_create();
 	f->mb = mailbox_new();
+	f->files = hostmem_files_create(false);
+	f->hm = hostmem_create(f->files);
 	f->transport = calloc(1, EMU_TRANSPORT_STATE);
 	f->ram = memfd("ram");
 	assert_int_equal(ftruncate(f->ram, RAM_SIZE), 0);
@@ -363,7 +383,10 @@ teardown(void **state)
 		keep_one(&f->kick[q], -1);
 	close(f->ram);
 	close(f->event);
-	assert_int_equal(open_fds(), f->fds_before);
+	hostmem_destroy(f->hm);
+	hostmem_files_destroy(f->files);
+	sock_closer_release(f->door.closer);
+	fds_settle(f->fds_before);
 	free(f->transport);
 	free(f->mb);
 	free(f);

@@ -80,11 +80,11 @@ run_until(unsigned int n_replies)
 }
 
 static const struct host_plug dev_a = {
-	.id = "virtnet-a", .transport = "vfio_user", .socket = "/run/a.sock", .msix = true};
+	.id = "virtnet-a", .socket = "/run/a.sock", .function = {VMM_VFIO_USER, .msix = true}};
 static const struct host_plug dev_a_intx = {
-	.id = "virtnet-a", .transport = "vfio_user", .socket = "/run/a.sock", .msix = false};
+	.id = "virtnet-a", .socket = "/run/a.sock", .function = {VMM_VFIO_USER, .msix = false}};
 static const struct host_plug dev_b = {
-	.id = "virtnet-b", .transport = "vfio_user", .socket = "/run/b.sock", .msix = true};
+	.id = "virtnet-b", .socket = "/run/b.sock", .function = {VMM_VFIO_USER, .msix = true}};
 
 static inline const struct host_reply *
 plug(const struct host_plug *p)

@@ -108,12 +108,18 @@ told_to(const struct emu *e, const char *action, const char *word, uint32_t devi
 }
 
 static void
-die_of(struct emu *e, int sig, uint32_t device)
+die_at(struct emu *e, int sig)
 {
-	ha_crumb_queue(&e->fence->thread[0], device, 1, 77);
 	ha_fence_crashed(e->fence, 0, sig);
 	signal(sig, SIG_DFL);
 	raise(sig);
+}
+
+static void
+die_of(struct emu *e, int sig, uint32_t device)
+{
+	ha_crumb_queue(&e->fence->thread[0], device, 1, 77);
+	die_at(e, sig);
 }
 
 static void
@@ -186,6 +192,10 @@ pass(struct emu *e, const char *word, uint32_t device)
 		raise(SIGKILL);
 	if (told_to(e, "segv", word, device))
 		die_of(e, SIGSEGV, device);
+	if (told_to(e, "move", word, device)) {
+		ha_crumb_queue(&e->fence->thread[0], device, 1, (uint16_t)getpid());
+		die_at(e, SIGSEGV);
+	}
 	if (told_to(e, "abort", word, device))
 		die_of(e, SIGABRT, device);
 	if (told_to(e, "signal", word, device)) {
@@ -430,8 +440,8 @@ on_signal(struct emu *e, int fd)
 }
 
 /*
- * Two EAL starts at once would race for a name. @return the lock, to be held until HELLO; -1: another
- * process has it, and is told on
+ * Two EAL starts at once would race for a name. @return the lock, to be held until HELLO; -1:
+ * another process has it, and is told on
  */
 static int
 start_alone(void)

@@ -73,6 +73,34 @@ struct previous_device_2 { /* section 1, version 2 */
 	uint8_t reserved[128];
 };
 
+struct previous_device_3 { /* section 1, version 3 */
+	struct previous_ident id;
+	char bdf[16];
+	uint8_t phase;
+	uint8_t unplug_force;
+	uint8_t started;
+	uint8_t rx_mode;
+	uint8_t ctrl_mac[6];
+	uint16_t pairs;
+	uint32_t quarantine;
+	uint32_t adoptions;
+	uint32_t clients;
+	struct {
+		uint16_t pairs;
+		uint16_t max_pairs;
+		int32_t rep_ifindex;
+		char rep[16];
+		uint8_t reserved0;
+		uint8_t link;
+		uint8_t changing;
+		uint8_t made;
+		uint16_t wanted;
+		uint8_t reserved[14];
+	} sf;
+	uint64_t guest_offloads;
+	uint8_t reserved[120];
+};
+
 struct previous_pci { /* section 2, version 1 */
 	uint8_t cfg[4096];
 	uint32_t intx_level;
@@ -144,6 +172,21 @@ struct previous_mailbox { /* section 5, version 1 */
 	int32_t fds[16];
 	uint8_t req[8192] __attribute__((aligned(64)));
 	uint8_t reply[8192] __attribute__((aligned(64)));
+};
+
+struct previous_dma { /* section 6, version 1 */
+	uint64_t unmap_seq;
+	uint32_t high;
+	uint32_t reserved[13];
+	struct {
+		uint64_t iova;
+		uint64_t len;
+		uint64_t off;
+		uint32_t seq;
+		uint16_t file;
+		uint8_t prot;
+		uint8_t valid;
+	} range[65535];
 };
 
 #endif /* TEST_PREVIOUS_LAYOUTS_H */

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -44,6 +46,17 @@ open_fds(void)
 		n++;
 	closedir(d);
 	return n;
+}
+
+/* A client's descriptors are closed by others: as many are open before long. */
+UNUSED static void
+fds_settle(int expected)
+{
+	const time_t end = time(NULL) + 20;
+
+	while (open_fds() != expected && time(NULL) < end)
+		sched_yield();
+	assert_int_equal(open_fds(), expected);
 }
 
 UNUSED static int

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include "ha/closer.h"
+#include "sock/discard.h"
 #include "vfio_user_fixture.h"
 
 struct bench {
@@ -127,6 +128,24 @@ more_than_the_queue_had_room_for_are_closed_in_order(void **state)
 }
 
 static void
+note_does_not_wait_for_what_clients_have_sent(void **state)
+{
+	struct bench *b = *state;
+	struct sock_closer *own = sock_closer_create();
+	struct told told = {.note.done = on_done};
+	int before = open_fds(), peer, fds[] = {lingering(&peer), memfd("x"), -1};
+
+	closer_close_clients(b->c, own, fds, 3);
+	assert_int_equal(fds[0], -1);
+	assert_int_equal(fds[1], -1);
+	closer_tell(b->c, &told.note);
+	wait_told(b, &told);
+	close(peer);
+	fds_settle(before);
+	sock_closer_release(own);
+}
+
+static void
 nothing_is_closed_for_descriptors_that_are_not_there(void **state)
 {
 	struct bench *b = *state;
@@ -160,6 +179,7 @@ test_closer(void)
 	const struct CMUnitTest tests[] = {
 		T(note_comes_when_all_before_it_is_closed),
 		T(more_than_the_queue_had_room_for_are_closed_in_order),
+		T(note_does_not_wait_for_what_clients_have_sent),
 		T(nothing_is_closed_for_descriptors_that_are_not_there),
 		T(destroy_closes_what_is_left_and_calls_the_notes),
 	};

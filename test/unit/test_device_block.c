@@ -101,7 +101,8 @@ setup(void **state)
 		.max_pairs = PAIRS,
 		.max_queue_size = 256,
 		.sf_num = 2002,
-		.features = virtio_net_default_features(UINT64_MAX) | virtio_net_required_features(),
+		.features =
+			virtio_net_default_features(UINT64_MAX) | virtio_net_required_features(),
 		.num_msix = 64,
 	};
 	assert_int_equal(device_block_create(dev), 0);
@@ -211,6 +212,12 @@ break_sf(struct device *dev)
 }
 
 static void
+break_hash(struct device *dev)
+{
+	dev->state->hash.types = 0x200;
+}
+
+static void
 break_whole_state(struct device *dev)
 {
 	memset(dev->state, 0xa5, sizeof(*dev->state));
@@ -273,6 +280,7 @@ static const struct {
 	{"phase", break_phase, DEVICE_BAD_STATE},
 	{"pairs", break_pairs, DEVICE_BAD_STATE},
 	{"SF", break_sf, DEVICE_BAD_STATE},
+	{"hash types", break_hash, DEVICE_BAD_STATE},
 	{"all of the state", break_whole_state, DEVICE_BAD_STATE},
 	{"vendor", break_vendor, DEVICE_BAD_PCI | DEVICE_BAD_VIRTIO},
 	{"features", break_features, DEVICE_BAD_VIRTIO},

@@ -103,7 +103,7 @@ static int
 map(struct world *w, uint64_t seq, uint64_t iova, uint64_t len, int file)
 {
 	return device_dma_map(w->dma, seq, iova, len, file < 0 ? -1 : w->fd[file],
-		file < 0 ? 0 : (off_t)(iova % FILE_SIZE), RW);
+		file < 0 ? 0 : (off_t)(iova % FILE_SIZE), RW, file < 0 ? 0 : FILE_SIZE);
 }
 
 /* A process ends and another one comes. @return what it says to the section */
@@ -328,6 +328,45 @@ a_file_that_is_missing_costs_its_ranges(void **state)
 	hostmem_destroy(hm);
 }
 
+/* Else a client could make its successor map what it would not have been given. */
+static void
+no_more_of_a_file_is_mapped_than_there_was(void **state)
+{
+	struct world *w = *state;
+	struct hostmem *hm = hostmem_create(w->files);
+
+	assert_int_equal(map(w, 1, 0x10000, PAGE, 0), 0);
+	assert_int_equal(map(w, 2, 0x12000, PAGE, 0), 0);
+	assert_int_equal(ftruncate(w->fd[0], (off_t)HOSTMEM_MAX_FILE_SIZE + 1), 0);
+
+	assert_int_equal(successor(w, hm), 0);
+
+	assert_int_equal(hostmem_mapped_size(hm, 0x10000), FILE_SIZE);
+	assert_int_equal(hostmem_mapped_size(hm, 0x12000), FILE_SIZE);
+	hostmem_destroy(hm);
+}
+
+static void
+of_a_file_that_was_mapped_larger_later_the_larger_goes_with_its_ranges(void **state)
+{
+	struct world *w = *state;
+	struct hostmem *hm = hostmem_create(w->files);
+
+	assert_int_equal(map(w, 1, 0x10000, PAGE, 0), 0);
+	assert_int_equal(ftruncate(w->fd[0], 4 * FILE_SIZE), 0);
+	assert_int_equal(
+		device_dma_map(w->dma, 2, 0x80000, PAGE, w->fd[0], FILE_SIZE, RW, 4 * FILE_SIZE),
+		0);
+	assert_int_equal(files_kept(w), 2);
+	device_dma_unmap(w->dma, 3, 0x80000, PAGE);
+
+	assert_int_equal(successor(w, hm), 0);
+
+	assert_int_equal(files_kept(w), 1);
+	assert_int_equal(hostmem_mapped_size(hm, 0x10000), FILE_SIZE);
+	hostmem_destroy(hm);
+}
+
 static void
 an_impossible_number_of_entries_is_damage(void **state)
 {
@@ -364,6 +403,11 @@ test_device_dma(void)
 			a_file_that_was_truncated_costs_the_ranges_beyond_its_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_file_that_is_missing_costs_its_ranges, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			no_more_of_a_file_is_mapped_than_there_was, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			of_a_file_that_was_mapped_larger_later_the_larger_goes_with_its_ranges,
+			setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			an_impossible_number_of_entries_is_damage, setup, teardown),
 	};

@@ -314,27 +314,70 @@ sections_that_are_not_named_stay(void **state)
 	state_block_close(old);
 }
 
+static void
+memory_ranges_are_the_same_in_both_versions(void **state)
+{
+	static const struct ha_layout dma_1 = {STATE_SEC_DMA, 1};
+	static const struct ha_layout dma_2 = {STATE_SEC_DMA, 2};
+	struct state_block *old = previous_block(), *ours = to_ours(old), *back, *again;
+	struct device_dma_state *d = section(ours, STATE_SEC_DMA, DEVICE_DMA_VERSION, sizeof(*d));
+	const struct previous_dma *was;
+
+	(void)state;
+	d->unmap_seq = 5;
+	d->high = 3;
+	d->file_size[7] = 0x200000;
+	d->range[0].iova = 0x123000;
+	d->range[2] = (struct device_dma_range){0xabc000, 0x1000, 0x2000, 9, 7, 3, 1};
+	back = convert(ours, &dma_1, 1);
+	was = section(back, STATE_SEC_DMA, 1, sizeof(*was));
+	assert_int_equal(was->unmap_seq, 5);
+	assert_int_equal(was->high, 3);
+	assert_memory_equal(was->range, d->range, 3 * sizeof(d->range[0]));
+	/* How much of files was mapped is not known from there. */
+	again = convert(back, &dma_2, 1);
+	d = section(again, STATE_SEC_DMA, DEVICE_DMA_VERSION, sizeof(*d));
+	assert_int_equal(d->unmap_seq, 5);
+	assert_int_equal(d->high, 3);
+	assert_int_equal(d->file_size[7], 0);
+	assert_memory_equal(was->range, d->range, 3 * sizeof(d->range[0]));
+	state_block_close(again);
+	state_block_close(back);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
 /* ---- version 2 of the device section ---- */
 
-/* The rest as the release before left it, which does not matter. */
+/* With a device section to be filled in. The rest as an old release left it, which does not matter.
+ */
 static struct state_block *
-block_2(void)
+block_with(uint16_t version, size_t size)
 {
 	const struct state_section_desc desc[] = {
-		{STATE_SEC_DEVICE, 2, sizeof(struct previous_device_2)},
+		{STATE_SEC_DEVICE, version, (uint32_t)size},
 		{STATE_SEC_PCI, 1, sizeof(struct previous_pci)},
 		{STATE_SEC_VIRTIO, 1, sizeof(struct previous_virtio)},
 		{STATE_SEC_RINGS, 1, sizeof(struct previous_ring) * QUEUES},
 		{STATE_SEC_MAILBOX, 1, sizeof(struct previous_mailbox)},
+		{STATE_SEC_IDENT, 1, sizeof(struct previous_ident)}, /* from version 3 on */
 	};
-	struct previous_device_2 *d;
+	const unsigned int n = RTE_DIM(desc) - (version < 3);
 	struct state_block *blk;
 
-	assert_int_equal(state_block_create(VUID, desc, RTE_DIM(desc), &blk), 0);
+	assert_int_equal(state_block_create(VUID, desc, n, &blk), 0);
 	fill_pci(section(blk, STATE_SEC_PCI, 1, sizeof(struct previous_pci)));
 	fill_virtio(section(blk, STATE_SEC_VIRTIO, 1, sizeof(struct previous_virtio)));
 	fill_mailbox(section(blk, STATE_SEC_MAILBOX, 1, sizeof(struct previous_mailbox)));
-	d = section(blk, STATE_SEC_DEVICE, 2, sizeof(*d));
+	return blk;
+}
+
+static struct state_block *
+block_2(void)
+{
+	struct state_block *blk = block_with(2, sizeof(struct previous_device_2));
+	struct previous_device_2 *d = section(blk, STATE_SEC_DEVICE, 2, sizeof(*d));
+
 	strcpy(d->id.vuid, VUID);
 	d->id.features = VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
 	d->id.max_pairs = PAIRS;
@@ -385,11 +428,11 @@ static const struct ha_layout device_2 = {STATE_SEC_DEVICE, 2};
 static void
 version_2_and_back_loses_nothing(void **state)
 {
-	struct state_block *old = block_2(), *ours = to_ours(old), *back = convert(ours, &device_2, 1);
+	struct state_block *old = block_2(), *ours = to_ours(old),
+			   *back = convert(ours, &device_2, 1);
 
 	(void)state;
-	assert_memory_equal(
-		section(back, STATE_SEC_DEVICE, 2, sizeof(struct previous_device_2)),
+	assert_memory_equal(section(back, STATE_SEC_DEVICE, 2, sizeof(struct previous_device_2)),
 		section(old, STATE_SEC_DEVICE, 2, sizeof(struct previous_device_2)),
 		sizeof(struct previous_device_2));
 	state_block_close(back);
@@ -412,12 +455,79 @@ a_device_beyond_version_2_does_not_go_back(void **state)
 	(void)state;
 	for (size_t i = 0; i < RTE_DIM(beyond); i++) {
 		v->device_features = features | VIRTIO_BIT(beyond[i]);
-		assert_int_equal(device_block_convert(state_block_fd(ours), &device_2, 1, &fd),
-			-ENOTSUP);
+		assert_int_equal(
+			device_block_convert(state_block_fd(ours), &device_2, 1, &fd), -ENOTSUP);
 	}
 	v->device_features = features;
 	strcpy(s->id.transport, "vhost_user");
 	assert_int_equal(device_block_convert(state_block_fd(ours), &device_2, 1, &fd), -ENOTSUP);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
+/* ---- version 3 of the device section ---- */
+
+static const struct ha_layout device_3 = {STATE_SEC_DEVICE, 3};
+
+static struct state_block *
+block_3(void)
+{
+	struct state_block *blk = block_with(3, sizeof(struct previous_device_3));
+	struct previous_device_3 *d = section(blk, STATE_SEC_DEVICE, 3, sizeof(*d));
+
+	memset(d, 0x5a, offsetof(struct previous_device_3, reserved));
+	return blk;
+}
+
+static void
+a_device_of_version_3_has_no_hash_and_goes_back_as_it_came(void **state)
+{
+	struct state_block *old = block_3(), *ours = to_ours(old),
+			   *back = convert(ours, &device_3, 1);
+	const struct device_state *s =
+		section(ours, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*s));
+	const struct previous_device_3 *was = section(old, STATE_SEC_DEVICE, 3, sizeof(*was));
+
+	(void)state;
+	assert_int_equal(s->clients, 0x5a5a5a5a);
+	assert_int_equal(s->guest_offloads, 0x5a5a5a5a5a5a5a5a);
+	assert_int_equal(s->hash.types, 0);
+	assert_int_equal(s->hash.key[0], 0);
+	assert_memory_equal(section(back, STATE_SEC_DEVICE, 3, sizeof(*was)), was, sizeof(*was));
+	state_block_close(back);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
+static void
+a_device_that_offers_hashes_does_not_go_back_to_version_3(void **state)
+{
+	struct state_block *old = block_3(), *ours = to_ours(old);
+	struct virtio_state *v = section(ours, STATE_SEC_VIRTIO, 1, sizeof(*v));
+	int fd;
+
+	(void)state;
+	v->device_features |= VIRTIO_BIT(VIRTIO_NET_F_HASH_REPORT);
+	assert_int_equal(device_block_convert(state_block_fd(ours), &device_3, 1, &fd), -ENOTSUP);
+	assert_int_equal(device_block_convert(state_block_fd(ours), &device_2, 1, &fd), -ENOTSUP);
+	state_block_close(ours);
+	state_block_close(old);
+}
+
+static void
+how_packets_are_hashed_is_kept(void **state)
+{
+	struct state_block *old = block_3(), *ours = to_ours(old), *again;
+	struct device_state *s = section(ours, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*s));
+	const struct device_state *kept;
+
+	(void)state;
+	s->hash.types = 0x1ff;
+	memset(s->hash.key, 0x6d, sizeof(s->hash.key));
+	again = to_ours(ours);
+	kept = section(again, STATE_SEC_DEVICE, DEVICE_STATE_VERSION, sizeof(*kept));
+	assert_memory_equal(&kept->hash, &s->hash, sizeof(s->hash));
+	state_block_close(again);
 	state_block_close(ours);
 	state_block_close(old);
 }
@@ -437,8 +547,8 @@ packed_rings_do_not_go_back(void **state)
 	(void)state;
 	for (size_t i = 0; i < RTE_DIM(packed); i++) {
 		r[2] = packed[i];
-		assert_int_equal(device_block_convert(state_block_fd(ours), previous,
-					 RTE_DIM(previous), &fd),
+		assert_int_equal(device_block_convert(
+					 state_block_fd(ours), previous, RTE_DIM(previous), &fd),
 			-ENOTSUP);
 	}
 	state_block_close(ours);
@@ -489,9 +599,13 @@ test_device_layout(void)
 		cmocka_unit_test(a_conversion_leaves_its_source_as_it_was),
 		cmocka_unit_test(there_and_back_again_loses_nothing_that_the_previous_release_knew),
 		cmocka_unit_test(sections_that_are_not_named_stay),
+		cmocka_unit_test(memory_ranges_are_the_same_in_both_versions),
 		cmocka_unit_test(a_device_of_version_2_takes_the_offload_that_there_was),
 		cmocka_unit_test(version_2_and_back_loses_nothing),
 		cmocka_unit_test(a_device_beyond_version_2_does_not_go_back),
+		cmocka_unit_test(a_device_of_version_3_has_no_hash_and_goes_back_as_it_came),
+		cmocka_unit_test(a_device_that_offers_hashes_does_not_go_back_to_version_3),
+		cmocka_unit_test(how_packets_are_hashed_is_kept),
 		cmocka_unit_test(packed_rings_do_not_go_back),
 		cmocka_unit_test(a_version_that_nobody_knows_is_refused),
 		cmocka_unit_test(a_block_that_is_none_is_refused),

@@ -138,7 +138,7 @@ teardown(void **state)
 	b->door->ops->close(b->door);
 	owner_free(b->o);
 	place_remove(&b->place);
-	assert_int_equal(open_fds(), b->fds_before);
+	fds_settle(b->fds_before);
 	free(b->pci);
 	free(b->mb);
 	free(b);

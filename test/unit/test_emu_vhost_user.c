@@ -34,6 +34,30 @@ driver_comes_up_in_the_order_of_qemu(void **state)
 }
 
 static void
+hypervisor_is_told_what_its_function_has_to_look_like(void **state)
+{
+	struct fn *f = *state;
+	const struct virtio_net_config *config = &f->o.st.config;
+	struct vmm_function v;
+
+	memset(&v, 0xff, sizeof(v));
+	f->emu->ops->describe(f->emu, &v);
+	assert_int_equal(v.kind, VMM_VHOST_USER);
+	assert_false(v.listens);
+	assert_false(v.msix);
+	assert_memory_equal(v.mac, config->mac, sizeof(v.mac));
+	assert_int_equal(v.mtu, config->mtu);
+	assert_int_equal(v.pairs, PAIRS);
+	assert_int_equal(v.queue_size, FIX_QUEUE_SIZE);
+	assert_int_equal(v.features, f->o.st.device_features);
+	f->o.st.device_features &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
+	f->emu->ops = emu_driver_find("vhost_user_client");
+	f->emu->ops->describe(f->emu, &v);
+	assert_true(v.listens);
+	assert_int_equal(v.mtu, 0);
+}
+
+static void
 client_that_tells_no_status_has_a_driver_with_its_first_ring(void **state)
 {
 	struct fn *f = *state;
@@ -312,6 +336,53 @@ log_that_could_be_truncated_is_refused(void **state)
 	close(fd);
 }
 
+/* Who punches a hole into it and uses up the machine's huge pages kills whoever writes it next. */
+static void
+log_in_huge_pages_is_refused(void **state)
+{
+	const int fd = memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	struct fn *f = *state;
+
+	if (fd < 0)
+		skip(); /* a machine without them */
+	assert_int_equal(ftruncate(fd, 2 << 20), 0);
+	running(f, STATUS);
+	assert_false(tell_log(f, fd, 0));
+	close(fd);
+}
+
+static void
+log_larger_than_any_guest_needs_is_refused(void **state)
+{
+	const struct vhost_user_log log = {.size = HOSTMEM_AREA_SIZE + 1};
+	const int fd = memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct fn *f = *state;
+
+	assert_int_equal(ftruncate(fd, HOSTMEM_AREA_SIZE + 1), 0);
+	running(f, STATUS);
+	assert_false(tell_fd(f, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), fd));
+	close(fd);
+}
+
+static void
+log_that_has_no_memory_any_more_costs_the_device_not_the_process(void **state)
+{
+	const int fd = log_file();
+	struct fn *f = *state;
+	uint64_t used;
+	uint8_t *bits;
+
+	running(f, STATUS);
+	assert_true(tell_log(f, fd, 0));
+	assert_true(tell(f, VHOST_USER_SET_FEATURES, MODERN | LOGGING));
+	bits = log_of(f, 0, &used)->bits;
+	/* As the handler of SIGBUS does. */
+	assert_true(hostmem_files_sigbus(f->files, bits));
+	bits[0x800] = 1;
+	assert_true(hostmem_lost(f->hm));
+	close(fd);
+}
+
 /* ---- successors */
 
 static void
@@ -457,6 +528,7 @@ test_emu_vhost_user(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(driver_comes_up_in_the_order_of_qemu),
+		T(hypervisor_is_told_what_its_function_has_to_look_like),
 		T(client_that_tells_no_status_has_a_driver_with_its_first_ring),
 		T(ring_that_is_not_enabled_does_not_run),
 		T(pairs_are_those_whose_receive_rings_run),
@@ -473,6 +545,9 @@ test_emu_vhost_user(void)
 		T(migrated_guest_is_announced),
 		T(log_is_written_from_the_feature_on_until_it_is_gone),
 		T(used_ring_is_logged_where_the_client_says),
+		T(log_in_huge_pages_is_refused),
+		T(log_larger_than_any_guest_needs_is_refused),
+		T(log_that_has_no_memory_any_more_costs_the_device_not_the_process),
 		T(log_that_could_be_truncated_is_refused),
 		T(successor_goes_on_with_the_same_client),
 		T(successor_goes_on_writing_the_log),

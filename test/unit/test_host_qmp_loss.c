@@ -53,7 +53,7 @@ plug_looks_for_the_device_when_the_connection_ends_during_device_add(void **stat
 	QMP_PLAY({"qom-list", DEVICES("")}, {"qom-list", FREE}, {"qom-get", RETURN("true")},
 		{"device_add", NULL}, {"qom-list", DEVICES("")});
 	assert_reply(plug(&dev_a), HOST_ERR_UNREACHABLE,
-		"host vm1: QEMU did not answer to device_add, and has no device virtnet-a");
+		"host vm1: QEMU did not answer to a command, and has no device virtnet-a");
 }
 
 static void

@@ -500,7 +500,7 @@ scattered_pages_are_gathered_side_by_side(void **state)
 	assert_int_equal(va[PAGE - 100], 2);
 	assert_int_equal(f->mem[9 * PAGE], 3);
 	assert_int_equal(count_mappings(), 2 + 3);
-	hostmem_gather_end(f->hm, va);
+	hostmem_area_end(f->hm, va);
 	assert_int_equal(count_mappings(), 2);
 }
 
@@ -517,11 +517,11 @@ pages_that_do_not_fit_together_are_not_gathered(void **state)
 	assert_int_equal(hostmem_map(f->hm, ro, PAGE, f->fd, 5 * PAGE, HOSTMEM_READ), 0);
 	assert_int_equal(hostmem_map(f->hm, ro + PAGE, PAGE, -1, 0, HOSTMEM_READ), 0);
 	publish(f);
-	assert_null(hostmem_gather(f->hm, 0x10000, 4 * PAGE, RW));   /* ends too early */
-	assert_null(hostmem_gather(f->hm, 0x8000, PAGE, RW));	     /* nothing there */
-	assert_null(hostmem_gather(f->hm, odd, PAGE, RW));	     /* in the middle of a page */
-	assert_null(hostmem_gather(f->hm, odd + PAGE, PAGE, RW));    /* borders within a page */
-	assert_null(hostmem_gather(f->hm, ro, PAGE, RW));	     /* no right to write */
+	assert_null(hostmem_gather(f->hm, 0x10000, 4 * PAGE, RW)); /* ends too early */
+	assert_null(hostmem_gather(f->hm, 0x8000, PAGE, RW));	   /* nothing there */
+	assert_null(hostmem_gather(f->hm, odd, PAGE, RW));	   /* in the middle of a page */
+	assert_null(hostmem_gather(f->hm, odd + PAGE, PAGE, RW));  /* borders within a page */
+	assert_null(hostmem_gather(f->hm, ro, PAGE, RW));	   /* no right to write */
 	assert_null(hostmem_gather(f->hm, ro, 2 * PAGE, HOSTMEM_READ)); /* no memory */
 	assert_int_equal(count_mappings(), 2);
 }
@@ -537,7 +537,7 @@ gathered_pages_go_with_the_client(void **state)
 	hostmem_unmap_all(f->hm);
 	publish(f);
 	assert_int_equal(count_mappings(), 1);
-	hostmem_gather_end(f->hm, va); /* knows that they have gone */
+	hostmem_area_end(f->hm, va); /* knows that they have gone */
 }
 
 static void

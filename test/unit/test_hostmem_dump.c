@@ -109,7 +109,7 @@ gathered_pages_are_not_dumped(void **state)
 	va = hostmem_gather(f->hm, IOVA, 8 * PAGE, RW);
 	assert_non_null(va);
 	assert_int_equal(dumped(va, 8 * PAGE), 0);
-	hostmem_gather_end(f->hm, va);
+	hostmem_area_end(f->hm, va);
 }
 
 static void

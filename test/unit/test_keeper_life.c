@@ -249,9 +249,32 @@ what_kills_two_processes_by_their_own_doing_is_poison(void **state)
 		crash_twice(r, keeper_rig_up(r, &conf));
 		assert_true(keeper_rig_has(r, "layout1-flags80 1"));
 		assert_true(keeper_rig_has(r, "layout1-flags64 2"));
-		assert_true(keeper_rig_has(r, "device 1 has been fatal twice"));
+		assert_true(keeper_rig_has(r, "VUID1 has been fatal twice"));
 		assert_int_equal(keeper_rig_stop(r), 0);
 	}
+}
+
+static void
+what_kills_again_and_again_elsewhere_is_kept_from_its_host(void **state)
+{
+	struct keeper_rig *r = *state;
+	pid_t active;
+
+	setenv("FAKE_FAULT", "move@KICKED", 1);
+	active = keeper_rig_up(r, &(struct keeper_rig_conf){.devices = 2});
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_false(keeper_rig_has(r, "again and again"));
+		keeper_rig_mark(r);
+		kill(active, SIGUSR2);
+		active = keeper_rig_who(r, "ACTIVE 0");
+		keeper_rig_await(r, "standby process");
+	}
+	unsetenv("FAKE_FAULT");
+	assert_true(keeper_rig_has(r, "VUID1 has been fatal again and again"));
+	/* CRASHED | POISON_BLOCK */
+	assert_true(keeper_rig_has(r, "layout1-flags96 1"));
+	assert_true(keeper_rig_has(r, "layout1-flags64 2"));
+	assert_int_equal(keeper_rig_stop(r), 0);
 }
 
 static void
@@ -456,6 +479,7 @@ test_keeper_life(void)
 		TEST(a_device_that_is_not_taken_up_is_tried_once_more_with_a_reset),
 		TEST(processes_that_end_by_their_own_doing_again_and_again_are_held_up),
 		TEST(what_kills_two_processes_by_their_own_doing_is_poison),
+		TEST(what_kills_again_and_again_elsewhere_is_kept_from_its_host),
 		TEST(being_killed_by_others_is_nobodys_poison),
 		TEST(being_killed_by_others_is_never_held_up),
 		TEST(a_standby_that_ends_is_replaced),

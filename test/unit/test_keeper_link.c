@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 
 #include "keeper_link_bench.h"
+#include "sock/discard.h"
+#include "sock_stubborn.h"
 #include "virtnet/device_release.h"
 
 #define HANG_SECONDS 20
@@ -103,7 +105,7 @@ static void
 a_device_that_has_not_come_whole_is_not_adopted(void **state)
 {
 	struct ha_msg fds = {.type = HA_FDS, .device = HANDLE, .u.fds.n = 1};
-	const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	const int before = open_fds(), fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	(void)state;
 	tell(&fds, &fd, 1);
@@ -111,6 +113,7 @@ a_device_that_has_not_come_whole_is_not_adopted(void **state)
 	tell_type(HA_ADOPT_END, HANDLE, 0);
 	assert_int_equal(heard(), HA_ADOPTED);
 	assert_int_equal(t.msg.u.result.err, -EPROTO);
+	fds_settle(before);
 }
 
 static void
@@ -124,7 +127,7 @@ what_an_adoption_does_not_take_is_closed(void **state)
 		send_adoption();
 		assert_int_equal(heard(), HA_ADOPTED);
 		assert_int_equal(t.msg.u.result.err, -ENODEV);
-		assert_int_equal(descriptors(), before);
+		fds_settle((int)before);
 	}
 }
 
@@ -402,6 +405,60 @@ a_request_comes_with_its_descriptors_and_leaves_a_crumb(void **state)
 	assert_int_equal(close(t.function.fds[0]), 0);
 }
 
+/* The keeper's have been closed before: ours is the last. As many as a request may have. */
+static void
+request_of(int fd)
+{
+	const struct ha_msg msg = {.type = HA_REQUEST, .device = HANDLE};
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[MAILBOX_FDS_MAX];
+
+	fds[0] = eventfd(0, EFD_CLOEXEC);
+	for (unsigned int i = 1; i < MAILBOX_FDS_MAX; i++)
+		fds[i] = i == 1 && fd >= 0 ? fd : null;
+	assert_int_equal(ha_conn_send(t.keeper, &msg, fds, MAILBOX_FDS_MAX), 0);
+	close(fds[0]);
+	close(null);
+	if (fd >= 0)
+		close(fd);
+	alarm(HANG_SECONDS);
+	turn();
+	alarm(0);
+	close(t.function.fds[0]);
+	t.function.fds[0] = -1;
+}
+
+static void
+descriptors_that_do_not_close_hold_up_nobody_but_their_client(void **state)
+{
+	const unsigned int enough = SOCK_CLOSER_MAX / (MAILBOX_FDS_MAX - 1) + 1;
+	int before, peer, sock;
+	struct stubborn s;
+
+	(void)state;
+	make_door(true);
+	before = open_fds();
+	sock = stubborn_in_socket(&s, &peer);
+	request_of(sock);
+	for (unsigned int i = 1; i < enough; i++)
+		request_of(-1);
+	assert_int_equal(t.function.requests, enough);
+	request_of(-1);
+	assert_int_equal(t.function.requests, enough);
+	assert_int_equal(t.function.refused, 1);
+	assert_int_equal(heard(), HA_DISCONNECT);
+	/* The next client waits. */
+	t.door->ops->gone_done(t.door);
+	turn();
+	assert_int_equal(heard(), 0);
+	close(peer);
+	let_go(&s, before);
+	alarm(HANG_SECONDS);
+	while (heard() != HA_GONE_DONE)
+		event_base_loop(t.ctl.base, EVLOOP_ONCE);
+	alarm(0);
+}
+
 static void
 replies_and_the_end_of_a_disconnect_are_told(void **state)
 {
@@ -530,6 +587,7 @@ test_keeper_link(void)
 		TEST(a_door_closed_while_it_is_being_opened_is_closed_afterwards),
 		TEST(who_waits_for_a_door_that_is_not_there_is_called_later),
 		TEST(a_request_comes_with_its_descriptors_and_leaves_a_crumb),
+		TEST(descriptors_that_do_not_close_hold_up_nobody_but_their_client),
 		TEST(replies_and_the_end_of_a_disconnect_are_told),
 		TEST(a_door_knows_whether_a_client_is_there),
 		TEST(events_before_or_after_the_function_are_dropped),

@@ -2,7 +2,7 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Which breadcrumbs have been fatal twice. */
+/* Which breadcrumbs have been fatal twice, and which devices again and again. */
 
 #include "ha/msg.h"
 #include "ha/poison.h"
@@ -58,11 +58,91 @@ deaths_over_different_things_are_no_poison(void **state)
 		{.kind = HA_CRUMB_REQUEST, .device = 3, .seq = 1},
 		{.kind = HA_CRUMB_ADOPT, .device = 3},
 	};
+
+	for (unsigned int i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct poison p = {0};
+
+		poison_death(&p, &queue7, 0);
+		assert_false(poison_death(&p, &others[i], 0));
+	}
+}
+
+/* A death over another place of the device each time. */
+static enum poison_verdict
+death_elsewhere(struct poison *p, uint32_t device, uint64_t now_ms)
+{
+	const uint16_t n = (uint16_t)p->n_deaths;
+	const struct ha_crumb cases[] = {
+		{.kind = HA_CRUMB_QUEUE, .device = device, .queue = n, .pos = n},
+		{.kind = HA_CRUMB_REQUEST, .device = device, .seq = n},
+	};
+
+	return poison_death(p, &cases[n % 2], now_ms);
+}
+
+static void
+device_that_is_fatal_again_and_again_elsewhere_begins_anew(void **state)
+{
+	const uint64_t apart = POISON_DEVICE_WINDOW_MS / (POISON_DEVICE_DEATHS - 1);
+	struct poison p = {0};
+	uint32_t queue;
+
+	for (unsigned int i = 0; i < POISON_DEVICE_DEATHS - 1; i++)
+		assert_int_equal(death_elsewhere(&p, 3, i * apart), POISON_NOT);
+	assert_int_equal(poison_flags(&p, 3, &queue), 0);
+	assert_int_equal(death_elsewhere(&p, 3, POISON_DEVICE_WINDOW_MS), POISON_DEVICE);
+	/* Of queues and requests nothing is left. */
+	assert_int_equal(poison_flags(&p, 3, &queue), HA_ADOPT_POISON_BLOCK);
+	assert_int_equal(poison_flags(&p, 4, &queue), 0);
+}
+
+static void
+device_that_is_fatal_now_and_then_goes_on(void **state)
+{
+	const uint64_t apart = POISON_DEVICE_WINDOW_MS / (POISON_DEVICE_DEATHS - 1) + 1;
 	struct poison p = {0};
 
-	poison_death(&p, &queue7, 0);
-	for (unsigned int i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		assert_false(poison_death(&p, &others[i], 0));
+	for (unsigned int i = 0; i < 1000; i++)
+		assert_int_equal(death_elsewhere(&p, 3, i * apart), POISON_NOT);
+}
+
+static void
+host_waits_longer_with_each_death_more(void **state)
+{
+	unsigned int ms = POISON_QUARANTINE_MS;
+	struct poison p = {0};
+
+	for (unsigned int i = 0; i < POISON_DEVICE_DEATHS; i++)
+		death_elsewhere(&p, 3, 0);
+	for (unsigned int i = 0; i <= POISON_QUARANTINE_DOUBLES; i++, ms *= 2) {
+		assert_int_equal(poison_quarantine_ms(&p, 3, 0), ms);
+		assert_int_equal(death_elsewhere(&p, 3, 0), POISON_DEVICE);
+	}
+	assert_int_equal(poison_quarantine_ms(&p, 3, 0), ms / 2);
+}
+
+/* Something that none of them has done kills over whoever is served at that moment. */
+static void
+devices_that_deaths_are_spread_over_go_on(void **state)
+{
+	struct poison p = {0};
+
+	for (unsigned int i = 0; i < 10 * POISON_DEATHS; i++)
+		assert_int_equal(
+			death_elsewhere(&p, 1 + i % (2 * POISON_DEVICE_SHARE), i * 5000ull),
+			POISON_NOT);
+}
+
+static void
+devices_in_league_are_found(void **state)
+{
+	struct poison p = {0};
+	unsigned int found = 0;
+
+	for (unsigned int i = 0; i < POISON_DEVICE_SHARE * POISON_DEVICE_DEATHS; i++)
+		found += death_elsewhere(&p, 1 + i % POISON_DEVICE_SHARE, i * 5000ull) ==
+			 POISON_DEVICE;
+	assert_int_equal(found, POISON_DEVICE_SHARE);
 }
 
 static void
@@ -97,13 +177,10 @@ the_sentence_stands_until_a_process_has_taken_up_the_device(void **state)
 	struct poison p = {0};
 	uint32_t queue;
 
-	for (unsigned int i = 0; i < 2; i++) {
-		poison_death(&p, &queue7, 0);
-		poison_death(&p, &request9, 0);
-	}
+	poison_death(&p, &queue7, 0);
+	poison_death(&p, &queue7, 0);
 	poison_carried_out(&p, 4);
-	assert_int_equal(
-		poison_flags(&p, 3, &queue), HA_ADOPT_POISON_QUEUE | HA_ADOPT_POISON_REQUEST);
+	assert_int_equal(poison_flags(&p, 3, &queue), HA_ADOPT_POISON_QUEUE);
 	poison_carried_out(&p, 3);
 	assert_int_equal(poison_flags(&p, 3, &queue), 0);
 	assert_true(poison_death(&p, &queue7, 0));
@@ -132,6 +209,11 @@ test_keeper_poison(void)
 		cmocka_unit_test(one_death_is_an_accident),
 		cmocka_unit_test(a_second_death_over_the_same_thing_makes_it_poison),
 		cmocka_unit_test(deaths_over_different_things_are_no_poison),
+		cmocka_unit_test(device_that_is_fatal_again_and_again_elsewhere_begins_anew),
+		cmocka_unit_test(device_that_is_fatal_now_and_then_goes_on),
+		cmocka_unit_test(host_waits_longer_with_each_death_more),
+		cmocka_unit_test(devices_that_deaths_are_spread_over_go_on),
+		cmocka_unit_test(devices_in_league_are_found),
 		cmocka_unit_test(deaths_more_than_a_minute_apart_are_no_poison),
 		cmocka_unit_test(what_is_no_crumb_is_passed_over),
 		cmocka_unit_test(the_sentence_stands_until_a_process_has_taken_up_the_device),

@@ -5,6 +5,7 @@
 /* Kept devices: a device's life with one process, from OPEN to CLOSED. */
 
 #include "kept_fixture.h"
+#include "sock_stubborn.h"
 
 /* ---- OPEN */
 
@@ -344,6 +345,31 @@ closed_is_said_when_all_is_closed(void **state)
 	assert_int_equal(open_fds(), before - 2);
 }
 
+/* What a client has sent may never close: nobody else's end waits for it. */
+static void
+clients_descriptor_that_does_not_close_keeps_nobody_from_being_closed(void **state)
+{
+	struct bench *b = *state;
+	int before = open_fds(), peer[2], next = memfd("next");
+	struct stubborn s[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		int sock = stubborn_in_socket(&s[i], &peer[i]);
+
+		assert_int_equal(emu_store(b, HA_FD_TRANSPORT, i, sock), 0);
+		close(sock);
+	}
+	alarm(STUCK_S);
+	/* One is replaced, the other there to the end. */
+	assert_int_equal(emu_store(b, HA_FD_TRANSPORT, 0, next), 0);
+	assert_int_equal(emu_says(b, b->emu, HA_CLOSE), 0);
+	alarm(0);
+	wait_for(b->place.base, kept_closing(b->k) == 0);
+	assert_hears(b, b->emu, HA_CLOSED);
+	close_all(5, (int[]){next, peer[0], peer[1], s[0].peer, s[1].peer});
+	fds_settle(before - 2);
+}
+
 static void
 process_that_is_gone_is_not_told_closed(void **state)
 {
@@ -439,6 +465,7 @@ test_kept(void)
 		T(doorbell_signals_the_queue_s_eventfd_or_is_passed_on),
 		T(stored_descriptor_is_held_until_it_is_dropped_or_replaced),
 		T(closed_is_said_when_all_is_closed),
+		T(clients_descriptor_that_does_not_close_keeps_nobody_from_being_closed),
 		T(process_that_is_gone_is_not_told_closed),
 		T(process_that_cannot_be_told_is_killed_so_that_its_successor_is_told),
 		T(ten_thousand_requests_leave_nothing_behind),

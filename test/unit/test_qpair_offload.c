@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "net/hash.h"
 #include "net/offload.h"
 #include "offload_rig.h"
 #include "test.h"
@@ -29,6 +30,7 @@ static struct {
 	struct rte_mbuf *sent[SENT_MAX]; /* the first ones; the others are only counted */
 	unsigned int n_sent;
 	struct rte_mbuf *waiting;
+	struct net_hdr_hash hash[RX_BUFS]; /* of what was received */
 } t;
 
 static uint16_t
@@ -279,6 +281,7 @@ post(uint32_t len)
 static unsigned int
 receive(uint32_t may)
 {
+	const uint32_t hdr_len = t.qp.ring[QPAIR_RX].hdr_len;
 	struct vring_used_chain used[RX_BUFS];
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 	unsigned int n;
@@ -293,9 +296,10 @@ receive(uint32_t may)
 		const uint64_t iova = RIG_BUFS + used[i].token * RX_ROOM;
 
 		rig_read(t.rig, iova, &hdr, sizeof(hdr));
+		rig_read(t.rig, iova + sizeof(hdr), &t.hash[i], sizeof(t.hash[i]));
 		t.part.hdr = hdr.hdr;
-		t.part.len = used[i].len - (uint32_t)sizeof(hdr);
-		rig_read(t.rig, iova + sizeof(hdr), t.part.data, t.part.len);
+		t.part.len = used[i].len - hdr_len;
+		rig_read(t.rig, iova + hdr_len, t.part.data, t.part.len);
 		assert_int_equal(offload_asked(&t.part) & ~may, 0);
 		offload_finish(&t.got, &t.part);
 	}
@@ -354,6 +358,58 @@ segments_that_find_no_buffers_are_counted(void **state)
 	assert_int_equal(counters()->no_buffer, 12 - RX_BUFS);
 }
 
+/* ---- hashes */
+
+static const uint8_t keys[2][NET_HASH_KEY_SIZE] = {{1, 2, 3, 4, 5}, {[2] = 0x80, [17] = 0xff}};
+
+/* What the n packets that were received must have: what the one that came has. */
+static void
+assert_hashes(unsigned int n, uint32_t types, const uint8_t *key)
+{
+	struct rte_mbuf *m = offload_mbuf(&t.pkt, 0);
+	struct net_hdr_hash want;
+	struct net_hash h;
+
+	net_hash_init(&h, types, key);
+	want = net_hash_packet(&h, m);
+	rte_pktmbuf_free(m);
+	assert_int_equal(want.report != 0, types != 0);
+	for (unsigned int i = 0; i < n; i++)
+		assert_memory_equal(&t.hash[i], &want, sizeof(want));
+}
+
+static void
+a_received_packet_has_the_hash_that_was_asked_for_last(void **state)
+{
+	static const uint32_t types[] = {0, NET_HASH_TYPES_ALL, NET_HASH_TYPE(IPv6), 0};
+	const struct offload_kind small = {.ipv6 = true, .payload = 100};
+
+	start(QPAIR_RX, F(GUEST_CSUM) | F(HASH_REPORT), SF_CAP_RX);
+	post(RX_ROOM - 64);
+	for (uint32_t seed = 0; seed < RTE_DIM(types); seed++) {
+		offload_make(&t.pkt, &small, seed);
+		qpair_set_hash(&t.qp, types[seed], keys[seed % 2]);
+		assert_int_equal(receive(NET_OFFLOAD_CSUM), 1);
+		assert_hashes(1, types[seed], keys[seed % 2]);
+		offload_same(&t.got, &t.want, "hashed");
+	}
+}
+
+static void
+all_segments_of_a_large_packet_have_its_hash(void **state)
+{
+	start(QPAIR_RX, RX_TSO | F(HASH_REPORT), SF_CAP_RX);
+	post(RX_ROOM - 64);
+	qpair_set_hash(&t.qp, NET_HASH_TYPES_ALL, keys[0]);
+	offload_make(&t.pkt, &large, 1);
+	assert_int_equal(receive(NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO6), 1);
+	assert_hashes(1, NET_HASH_TYPES_ALL, keys[0]);
+	atomic_store(&t.qp.rx_offloads, NET_OFFLOAD_CSUM);
+	assert_int_equal(receive(NET_OFFLOAD_CSUM), 4);
+	assert_hashes(4, NET_HASH_TYPES_ALL, keys[0]);
+	offload_same(&t.got, &t.want, "cut and hashed");
+}
+
 static int
 test_qpair_offload(void)
 {
@@ -367,6 +423,8 @@ test_qpair_offload(void)
 		T(what_the_driver_has_switched_off_is_done_for_it_at_once),
 		T(large_segments_are_cut_for_a_driver_whose_buffers_are_small),
 		T(segments_that_find_no_buffers_are_counted),
+		T(a_received_packet_has_the_hash_that_was_asked_for_last),
+		T(all_segments_of_a_large_packet_have_its_hash),
 	};
 
 	return cmocka_run_group_tests_name("qpair_offload", tests, NULL, NULL);

@@ -4,48 +4,11 @@
 
 /*
  * Descriptors that do not close when one wants: no client's can hold up the loop that serves all.
- *
- * The stubborn one is a TCP socket that lingers, its peer not reading: close(2) takes LINGER_S. A
- * test that has waited for it is ended by SIGALRM.
  */
 
-#include <netinet/in.h>
-#include <sched.h>
-
 #include "sock/discard.h"
+#include "sock_stubborn.h"
 #include "vfio_user_front_bench.h"
-
-#define LINGER_S 60
-#define STUCK_S	 20
-
-struct stubborn {
-	int fd;
-	int peer;
-};
-
-static struct stubborn
-stubborn_new(void)
-{
-	const struct linger linger = {.l_onoff = 1, .l_linger = LINGER_S};
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(addr);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	static const char data[65536];
-	struct stubborn s;
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	getsockname(listener, (struct sockaddr *)&addr, &len);
-	s.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(s.fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	s.peer = accept(listener, NULL, NULL);
-	close(listener);
-	setsockopt(s.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	while (send(s.fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-		continue;
-	return s;
-}
 
 /* Sends it, and closes the test's own: the receiver's close is the last one, which lingers. */
 static void
@@ -63,17 +26,6 @@ pump_unstuck(struct bench *b)
 {
 	alarm(STUCK_S);
 	pump(b->place.base);
-	alarm(0);
-}
-
-/* Its peer resets the connection, which ends the wait. */
-static void
-let_go(struct stubborn *s, int fds_expected)
-{
-	close(s->peer);
-	alarm(STUCK_S);
-	while (open_fds() > fds_expected)
-		sched_yield();
 	alarm(0);
 }
 
@@ -172,9 +124,9 @@ stubborn_descriptor_of_a_message_holds_nobody_up(void **state)
 	close(s);
 }
 
-/* More than a message may have, and spread over its parts. */
+/* More than a message may have. */
 static void
-stubborn_descriptor_among_too_many_holds_nobody_up(void **state)
+stubborn_descriptor_among_too_many_ends_the_connection(void **state)
 {
 	struct bench *b = *state;
 	int s = negotiated_client(b), fds = open_fds(), many[VFIO_USER_FDS_MAX + 1];
@@ -188,9 +140,33 @@ stubborn_descriptor_among_too_many_holds_nobody_up(void **state)
 			    .nfds = VFIO_USER_FDS_MAX + 1});
 	close(st.fd);
 	pump_unstuck(b);
-	assert_reply(s, 2, EINVAL);
-	let_go(&st, fds);
+	assert_int_equal(b->disconnected, 1);
+	assert_true(hung_up(s));
+	let_go(&st, fds - 1);
 	close(s);
+}
+
+/* The header claims all that a message may: descriptors could come with each part of it. */
+static void
+too_many_descriptors_end_the_connection_before_the_message_does(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b), many[VFIO_USER_FDS_MAX + 1];
+	const struct vfio_user_header hdr = {
+		.id = 2, .command = VFIO_USER_DEVICE_RESET, .size = VFIO_USER_SKIP_MAX};
+
+	assert_int_equal(send(s, &hdr, sizeof(hdr), 0), sizeof(hdr));
+	many[0] = eventfd(0, EFD_CLOEXEC);
+	for (unsigned int i = 1; i < VFIO_USER_FDS_MAX + 1; i++)
+		many[i] = many[0];
+	send_fds(s, many, VFIO_USER_FDS_MAX);
+	pump(b->place.base);
+	assert_int_equal(b->disconnected, 0);
+	send_fds(s, many, 1);
+	pump(b->place.base);
+	assert_int_equal(b->disconnected, 1);
+	assert_int_equal(sock_front_get_stats(b->front)->malformed, 1);
+	close_all(2, (int[]){s, many[0]});
 }
 
 static void
@@ -273,32 +249,69 @@ stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up(void **state)
 	assert_int_equal(bench_front(b, &b->front), 0);
 }
 
+/* As many messages as make it full, and one more, which is not read. */
+static void
+fill_closer(struct bench *b, int s, struct stubborn *st)
+{
+	const unsigned int messages = SOCK_CLOSER_MAX / VFIO_USER_FDS_MAX;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), many[VFIO_USER_FDS_MAX];
+
+	*st = stubborn_new();
+	for (unsigned int i = 0; i < messages; i++) {
+		for (unsigned int k = 0; k < VFIO_USER_FDS_MAX; k++)
+			many[k] = i == 0 && k == 0 ? st->fd : null;
+		raw_send(s, (struct raw){.id = 3,
+				    .command = VFIO_USER_DEVICE_RESET,
+				    .fds = many,
+				    .nfds = VFIO_USER_FDS_MAX});
+	}
+	send_reset(s, 4);
+	close(null);
+	close(st->fd);
+	pump_unstuck(b);
+	for (unsigned int i = 0; i < messages; i++)
+		assert_reply(s, 3, EINVAL);
+	assert_no_reply(s);
+}
+
 static void
 client_whose_descriptors_do_not_close_is_not_read_on(void **state)
 {
 	struct bench *b = *state;
 	int s = negotiated_client(b), fds = open_fds();
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct stubborn st = stubborn_new();
-	int many[SOCK_CLOSER_MAX];
+	struct stubborn st;
 
-	for (unsigned int i = 0; i < SOCK_CLOSER_MAX; i++)
-		many[i] = i == 0 ? st.fd : null;
-	raw_send(s, (struct raw){.id = 3,
-			    .command = VFIO_USER_DEVICE_RESET,
-			    .fds = many,
-			    .nfds = SOCK_CLOSER_MAX});
-	send_reset(s, 4);
-	close(null);
-	close(st.fd);
-	pump(b->place.base);
-	assert_reply(s, 3, EINVAL);
-	assert_no_reply(s);
+	fill_closer(b, s, &st);
 	let_go(&st, fds);
 	assert_int_equal(event_base_loop(b->place.base, EVLOOP_ONCE), 0);
 	pump(b->place.base);
 	assert_reply(s, 4, 0);
 	close(s);
+}
+
+static void
+client_whose_descriptors_never_close_loses_its_connection(void **state)
+{
+	struct bench *b = *state;
+	int before = open_fds(), s = negotiated_client(b), next;
+	struct stubborn st;
+
+	fill_closer(b, s, &st);
+	alarm(STUCK_S);
+	while (b->disconnected == 0)
+		event_base_loop(b->place.base, EVLOOP_ONCE);
+	alarm(0);
+	close(s);
+	/* Nor is another one let in. */
+	next = raw_connect(b->place.path);
+	pump(b->place.base);
+	assert_false(sock_front_connected(b->front));
+	let_go(&st, before + 1);
+	alarm(STUCK_S);
+	while (!sock_front_connected(b->front))
+		event_base_loop(b->place.base, EVLOOP_ONCE);
+	alarm(0);
+	close(next);
 }
 
 static int
@@ -310,12 +323,14 @@ test_vfio_user_discard(void)
 		cmocka_unit_test(closer_is_full_while_too_many_do_not_close),
 		T(message_with_anything_but_memory_and_eventfds_is_refused),
 		T(stubborn_descriptor_of_a_message_holds_nobody_up),
-		T(stubborn_descriptor_among_too_many_holds_nobody_up),
+		T(stubborn_descriptor_among_too_many_ends_the_connection),
+		T(too_many_descriptors_end_the_connection_before_the_message_does),
 		T(stubborn_descriptor_that_was_never_read_holds_nobody_up),
 		T(stubborn_descriptor_with_an_urgent_byte_holds_nobody_up),
 		T(stubborn_descriptor_of_a_surplus_client_holds_nobody_up),
 		T(stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up),
 		T(client_whose_descriptors_do_not_close_is_not_read_on),
+		T(client_whose_descriptors_never_close_loses_its_connection),
 	};
 
 	return cmocka_run_group_tests_name("vfio_user_discard", tests, NULL, NULL);

@@ -200,6 +200,42 @@ socket_is_welcome_as_the_channel_alone(void **state)
 	close_all(4, (int[]){s, sv[0], sv[1], udp});
 }
 
+/* What could bring connections of its own, which close as they like, into our process. */
+static void
+channel_that_is_no_connection_ends_the_connection(void **state)
+{
+	const struct sockaddr_un any = {.sun_family = AF_UNIX};
+	struct bench *b = *state;
+	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int idle = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), null;
+	unsigned int ended = 0;
+
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bind(listening, (const struct sockaddr *)&any, sizeof(sa_family_t));
+	listen(listening, 1);
+	for (int i = 0; i < 2; i++) {
+		const int fds[] = {listening, idle, null};
+
+		for (unsigned int k = 0; k < 3; k++) {
+			int s = client(b);
+
+			say_with(b, s, VHOST_USER_SET_BACKEND_REQ_FD, VHOST_USER_VERSION, NULL, 0,
+				&fds[k], 1);
+			assert_true(hung_up(s));
+			assert_int_equal(b->disconnected, ++ended);
+			close(s);
+		}
+		assert_string_equal(
+			b->line, "client sent a channel that is no connected UNIX stream socket");
+		/* The same where memory may be of any kind. */
+		sock_front_destroy(b->front);
+		b->any_fd = true;
+		bench_front(b);
+	}
+	assert_int_equal(b->requests, 0);
+	close_all(3, (int[]){listening, idle, null});
+}
+
 static void
 any_descriptor_is_taken_where_that_is_wanted(void **state)
 {
@@ -300,6 +336,7 @@ test_vhost_user_front(void)
 		T(too_many_descriptors_end_the_connection),
 		T(descriptor_that_could_hold_us_up_ends_the_connection),
 		T(socket_is_welcome_as_the_channel_alone),
+		T(channel_that_is_no_connection_ends_the_connection),
 		cmocka_unit_test_setup_teardown(
 			any_descriptor_is_taken_where_that_is_wanted, setup_bench, teardown),
 		T(surplus_client_is_sent_away_at_once),

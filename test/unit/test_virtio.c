@@ -296,8 +296,7 @@ features_need_what_the_standard_says(void **state)
 			if (table[i].needs[n] != 0 || n == 0)
 				without &= ~VIRTIO_BIT(table[i].needs[n]);
 		assert_int_equal(
-			virtio_net_check_features(
-				VIRTIO_BIT(table[i].feature), &needs, &missing),
+			virtio_net_check_features(VIRTIO_BIT(table[i].feature), &needs, &missing),
 			-EINVAL);
 		assert_int_equal(needs, table[i].feature);
 		assert_true(missing == table[i].needs[0] || missing == table[i].needs[1]);
@@ -318,6 +317,7 @@ defaults_are_what_is_allowed_and_useful(void **state)
 			     VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO4) |
 			     VIRTIO_BIT(VIRTIO_NET_F_GUEST_USO6),
 		       never = VIRTIO_BIT(VIRTIO_NET_F_GUEST_HDRLEN) |
+			       VIRTIO_BIT(VIRTIO_NET_F_HASH_REPORT) |
 			       VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA);
 	const uint64_t all = virtio_net_supported_features();
 

@@ -99,8 +99,7 @@ parse_offloads(uint64_t features, uint64_t offloads, struct virtio_net_ctrl_cmd 
 {
 	uint8_t buf[10] = {VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET};
 
-	features |= VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
-		    VIRTIO_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	features |= VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
 	memcpy(buf + 2, &offloads, sizeof(offloads));
 	return parse_with(buf, sizeof(buf), features, cmd);
 }
@@ -230,6 +229,81 @@ mac_table_counts_must_match_the_length(void **state)
 	free(buf);
 }
 
+/* Types, reserved fields, a key with its length. @return bytes */
+static size_t
+hash_config(uint8_t *buf, uint32_t types, uint8_t key_len)
+{
+	memset(buf, 0, 15);
+	buf[0] = VIRTIO_NET_CTRL_MQ;
+	buf[1] = VIRTIO_NET_CTRL_MQ_HASH_CONFIG;
+	memcpy(buf + 2, &types, sizeof(types));
+	buf[14] = key_len;
+	for (uint8_t i = 0; i < key_len; i++)
+		buf[15 + i] = i;
+	return 15u + key_len;
+}
+
+static void
+hash_config_has_types_and_a_key(void **state)
+{
+	static const uint32_t types[] = {0, 1, 0x3f, 0x1c0, 0x1ff};
+	struct virtio_net_ctrl_cmd cmd;
+	uint8_t buf[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		const size_t len = hash_config(buf, types[i], 40);
+
+		assert_int_equal(virtio_net_ctrl_parse(buf, len, virtio_net_supported_features(),
+					 MAX_PAIRS, &cmd),
+			0);
+		assert_int_equal(cmd.kind, VIRTIO_NET_CTRL_KIND_HASH_CONFIG);
+		assert_int_equal(cmd.hash.types, types[i]);
+		assert_ptr_equal(cmd.hash.key, buf + 15);
+	}
+}
+
+static void
+hash_types_that_there_are_not_are_refused(void **state)
+{
+	struct virtio_net_ctrl_cmd cmd;
+	uint8_t buf[64];
+
+	for (unsigned int bit = 9; bit < 32; bit++) {
+		const size_t len = hash_config(buf, 1u << bit | 0x1ff, 40);
+
+		assert_int_equal(parse(buf, len, &cmd), -EINVAL);
+	}
+}
+
+static void
+hash_keys_have_forty_bytes(void **state)
+{
+	struct virtio_net_ctrl_cmd cmd;
+	uint8_t buf[15 + 255];
+
+	for (unsigned int key_len = 0; key_len <= 255; key_len++) {
+		const size_t len = hash_config(buf, 0x3f, (uint8_t)key_len);
+
+		assert_int_equal(parse(buf, len, &cmd), key_len == 40 ? 0 : -EINVAL);
+		/* A length that is not the key's. */
+		buf[14] = 40;
+		assert_int_equal(parse(buf, len, &cmd), key_len == 40 ? 0 : -EINVAL);
+	}
+}
+
+/* Linux has the number of queue pairs there. */
+static void
+reserved_fields_of_a_hash_config_do_not_matter(void **state)
+{
+	struct virtio_net_ctrl_cmd cmd;
+	uint8_t buf[64];
+	const size_t len = hash_config(buf, 0x3f, 40);
+
+	memset(buf + 6, 0xff, 8);
+	assert_int_equal(parse(buf, len, &cmd), 0);
+	assert_int_equal(cmd.hash.types, 0x3f);
+}
+
 static const struct {
 	uint8_t class, command;
 	size_t data;
@@ -241,12 +315,13 @@ static const struct {
 	{1, 1, 6, VIRTIO_NET_F_CTRL_MAC_ADDR},
 	{3, 0, 0, VIRTIO_NET_F_GUEST_ANNOUNCE},
 	{4, 0, 2, VIRTIO_NET_F_MQ},
+	{4, 2, 53, VIRTIO_NET_F_HASH_REPORT},
 	{5, 0, 8, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS},
 };
 
 /*
  * Data that every command takes if its length is right: pairs 1, mode off, MAC 02:..., empty
- * tables, no offload.
+ * tables, no offload, no hash.
  */
 static void
 fill(uint8_t *buf, size_t i)
@@ -258,6 +333,8 @@ fill(uint8_t *buf, size_t i)
 		buf[2] = 1;
 	if (known[i].data == 6)
 		buf[2] = 2;
+	if (known[i].data == 53)
+		hash_config(buf, 0, 40);
 }
 
 static void
@@ -340,6 +417,10 @@ test_virtio_net_ctrl(void)
 		cmocka_unit_test(offloads_that_build_on_one_that_is_off_are_off),
 		cmocka_unit_test(mac_tables_point_into_the_command),
 		cmocka_unit_test(mac_table_counts_must_match_the_length),
+		cmocka_unit_test(hash_config_has_types_and_a_key),
+		cmocka_unit_test(hash_types_that_there_are_not_are_refused),
+		cmocka_unit_test(hash_keys_have_forty_bytes),
+		cmocka_unit_test(reserved_fields_of_a_hash_config_do_not_matter),
 		cmocka_unit_test(every_wrong_length_is_refused),
 		cmocka_unit_test(command_needs_its_feature_and_the_control_queue),
 		cmocka_unit_test(unknown_classes_and_commands_are_refused),

@@ -381,7 +381,10 @@ configuration_fields_exist_with_their_feature_only(void **state)
 		{VIRTIO_NET_F_SPEED_DUPLEX, 12, 4, 200000},
 		{VIRTIO_NET_F_SPEED_DUPLEX, 16, 1, 1},
 		{VIRTIO_NET_F_RSS, 17, 1, 40},
+		{VIRTIO_NET_F_HASH_REPORT, 17, 1, 40},
 		{VIRTIO_NET_F_RSS, 18, 2, 128},
+		{VIRTIO_NET_F_HASH_REPORT, 18, 2, 0},
+		{VIRTIO_NET_F_RSS, 20, 4, 0x3f},
 		{VIRTIO_NET_F_HASH_REPORT, 20, 4, 0x3f},
 	};
 	struct fix *f = *state;
@@ -448,9 +451,7 @@ doorbell_with_data_has_four_bytes(void **state)
 	} table[] = {
 		{4, 4, 0x00000001, true},
 		{4, 4, 0x80ff0001, true}, /* next entry 255, wrap counter 1 */
-		{4, 2, 0x0001, false},
-		{4, 1, 0x01, false},
-		{6, 4, 0x00000001, false},
+		{4, 2, 0x0001, false}, {4, 1, 0x01, false}, {6, 4, 0x00000001, false},
 		{0, 4, 0x00000001, false}, /* the address counts: queue 0 does not run */
 	};
 	struct fix *f = *state;

@@ -120,6 +120,34 @@ chains_to_take_are_counted_up_to_a_burst(void **state)
 	}
 }
 
+/* Each is looked at once; how many there are must come out right wherever looks and bursts meet. */
+static void
+chains_that_were_counted_count_until_they_are_taken(void **state)
+{
+	const struct vring_buf bufs[] = {{BUF, HDR}, {BUF + HDR, 30}, {BUF + HDR + 30, 34}};
+	struct rte_mbuf *pkts[VRING_BURST];
+	uint32_t added = 0, taken = 0;
+	unsigned int seed = 1;
+	struct rig *r = *state;
+	uint16_t n;
+
+	rig_start(r, 100, 0);
+	rig_tx_buf(r, BUF, 64, 1);
+	for (uint32_t i = 0; i < 2000; i++) {
+		for (int k = rand_r(&seed) % 20; k > 0; k--)
+			if (vring_driver_add(&r->vd, bufs, 2 + k % 2, 0, false, added) == 0)
+				added++;
+		vring_driver_publish(&r->vd);
+		for (int looks = rand_r(&seed) % 3; looks > 0; looks--)
+			assert_int_equal(
+				vring_avail_entries(&r->vr), RTE_MIN(added - taken, VRING_BURST));
+		n = rig_dequeue(r, pkts, (uint16_t)(rand_r(&seed) % (VRING_BURST + 1)));
+		rte_pktmbuf_free_bulk(pkts, n);
+		for (; n > 0; n--)
+			rig_assert_used(r, taken++, 0);
+	}
+}
+
 static void
 a_chain_is_not_seen_before_its_first_descriptor(void **state)
 {
@@ -733,6 +761,7 @@ test_vring_packed(void)
 		RIG_TEST_PACKED(the_write_flag_says_that_there_is_a_length),
 		RIG_TEST_PACKED(flags_but_write_mean_nothing_in_a_table),
 		RIG_TEST_PACKED(chains_to_take_are_counted_up_to_a_burst),
+		RIG_TEST_PACKED(chains_that_were_counted_count_until_they_are_taken),
 		RIG_TEST_PACKED(a_chain_is_not_seen_before_its_first_descriptor),
 		RIG_TEST_OF(in_order_a_burst_has_one_used_entry, "packed in-order",
 			rig_setup_packed_order),

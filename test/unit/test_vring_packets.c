@@ -356,6 +356,33 @@ receive_header_is_the_mbufs_with_one_buffer(void **state)
 	}
 }
 
+/* One that stands in a cache line of its own is stored only if it is not there already. */
+static void
+receive_header_is_right_whatever_stood_there(void **state)
+{
+	static const uint8_t want[HDR] = {[10] = 1};
+	static const uint64_t places[] = {RIG_BUFS, RIG_BUFS + RTE_CACHE_LINE_SIZE - HDR};
+	struct rig *r = *state;
+	struct rte_mbuf *m;
+
+	for (size_t i = 0; i < RTE_DIM(places); i++)
+		for (uint32_t byte = 0; byte <= HDR; byte++) {
+			const struct vring_buf buf = {places[i], HDR + 64};
+			uint8_t *const hdr = rig_ptr(r, places[i]);
+
+			memcpy(hdr, want, HDR);
+			if (byte < HDR)
+				hdr[byte] ^= 0x80;
+			assert_int_equal(vring_driver_add(&r->vd, &buf, 0, 1, false, byte), 0);
+			vring_driver_publish(&r->vd);
+			m = rig_mbuf(r, 64, 64, byte);
+			assert_int_equal(rig_enqueue(r, &m, 1), 1);
+			assert_memory_equal(hdr, want, HDR);
+			assert_received(r, &buf, 1, 64, byte);
+			rig_assert_used(r, byte, HDR + 64);
+		}
+}
+
 static void
 packet_that_does_not_fit_is_dropped_and_its_chain_stays(void **state)
 {
@@ -450,6 +477,7 @@ test_vring_packets(void)
 		RIG_TEST(nearly_empty_pool_still_serves),
 		RIG_TEST(receive_fills_any_layout),
 		RIG_TEST(receive_header_is_the_mbufs_with_one_buffer),
+		RIG_TEST(receive_header_is_right_whatever_stood_there),
 		RIG_TEST(packet_that_does_not_fit_is_dropped_and_its_chain_stays),
 		RIG_TEST(packets_without_a_buffer_stay_with_the_caller),
 		RIG_TEST(receive_burst_is_in_order),

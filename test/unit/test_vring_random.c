@@ -23,12 +23,13 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include "net/hash.h"
 #include "test.h"
 #include "vring/vring.h"
 #include "vring/vring_driver.h"
 
 #define BIT(n)	  (UINT64_C(1) << (n))
-#define HDR	  ((uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf))
+#define HDR_MAX	  ((uint32_t)sizeof(struct virtio_net_hdr_v1_hash))
 #define RING_IOVA UINT64_C(0x100000000)
 #define RING_LEN  (2u << 20)
 /* Buffers: consecutive for the guest, but each chunk lies elsewhere in memory. */
@@ -49,6 +50,7 @@ static const uint64_t choices[] = {
 	BIT(VIRTIO_RING_F_INDIRECT_DESC),
 	BIT(VIRTIO_RING_F_EVENT_IDX),
 	BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM),
+	BIT(VIRTIO_NET_F_HASH_REPORT),
 };
 #define COMBINATIONS (1u << RTE_DIM(choices))
 
@@ -58,13 +60,14 @@ struct note {
 	uint32_t len;	/**< of the packet; receive: of the buffers */
 	uint32_t seed;
 	uint16_t n;
-	bool csum;
+	bool csum, hashed;
 	struct vring_buf bufs[MAX_PIECES];
 };
 
 struct game {
 	uint32_t seed, random;
 	uint64_t features;
+	uint32_t hdr; /**< bytes of a header */
 	uint16_t size;
 	int fd;
 	uint8_t *mem;
@@ -101,6 +104,13 @@ rnd(struct game *g, uint32_t below)
 	g->random ^= g->random >> 17;
 	g->random ^= g->random << 5;
 	return g->random % below;
+}
+
+static void
+rnd_bytes(struct game *g, uint8_t *buf, uint32_t len)
+{
+	while (len-- > 0)
+		buf[len] = (uint8_t)rnd(g, 256);
 }
 
 /* ---- memory ---- */
@@ -223,6 +233,9 @@ game_begin(struct game *g, uint32_t seed)
 	for (uint32_t i = 0; i < RTE_DIM(choices); i++)
 		if ((seed & 1u << i) != 0)
 			g->features |= choices[i];
+	g->hdr = (g->features & BIT(VIRTIO_NET_F_HASH_REPORT)) != 0
+			 ? HDR_MAX
+			 : (uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf);
 	g->size = size_choose(g);
 	conf.size = g->size;
 	conf.features = g->features;
@@ -309,13 +322,16 @@ length_choose(struct game *g)
 static void
 tx_fill(struct game *g, struct note *note)
 {
-	uint8_t *buf = calloc(1, HDR + note->len), *from = buf;
+	uint8_t *buf = malloc(g->hdr + note->len), *from = buf;
 	struct virtio_net_hdr_mrg_rxbuf *hdr = (struct virtio_net_hdr_mrg_rxbuf *)buf;
 
+	/* What a driver leaves in a hash has no meaning. */
+	rnd_bytes(g, buf, g->hdr);
+	memset(hdr, 0, sizeof(*hdr));
 	if (note->csum)
 		hdr->hdr = (struct virtio_net_hdr){
 			.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34, .csum_offset = 16};
-	pattern(buf + HDR, note->len, note->seed);
+	pattern(buf + g->hdr, note->len, note->seed);
 	for (uint16_t i = 0; i < note->n; from += note->bufs[i++].len)
 		arena_copy(g, note->bufs[i].iova, from, note->bufs[i].len, true);
 	free(buf);
@@ -341,7 +357,7 @@ chain_add(struct game *g, bool rx, uint32_t len)
 	note->seed = (uint32_t)g->added;
 	note->csum =
 		!rx && (g->features & BIT(VIRTIO_NET_F_CSUM)) != 0 && len >= 64 && rnd(g, 2) != 0;
-	if (!lay_out(g, note, rx ? len : HDR + len, most))
+	if (!lay_out(g, note, rx ? len : g->hdr + len, most))
 		return false;
 	if (!rx)
 		tx_fill(g, note);
@@ -382,9 +398,9 @@ driver_adds(struct game *g, bool rx)
 	while (n < want) {
 		len = length_choose(g);
 		if (rx && g->roomy)
-			len = HDR + VRING_MAX_PACKET;
+			len = g->hdr + VRING_MAX_PACKET;
 		else if (rx)
-			len = HDR + RTE_MIN(len, 3000u);
+			len = g->hdr + RTE_MIN(len, 3000u);
 		if (!chain_add(g, rx, len))
 			break;
 		n++;
@@ -442,8 +458,26 @@ header_read(void *arg, uint64_t token)
 {
 	struct header_arg *h = arg;
 
-	note_read(h->g, chain_note(h->g, token), (uint8_t *)&h->hdr, HDR);
+	note_read(h->g, chain_note(h->g, token), (uint8_t *)&h->hdr, sizeof(h->hdr));
 	return &h->hdr;
+}
+
+/* The hash that a packet is given, if it is given any. */
+static struct net_hdr_hash
+hash_of(const struct note *p)
+{
+	if (!p->hashed)
+		return (struct net_hdr_hash){0};
+	return (struct net_hdr_hash){.value = p->seed * 3, .report = (uint16_t)(1 + p->seed % 9)};
+}
+
+static void
+hash_check(struct game *g, const struct note *p, const uint8_t *hdr)
+{
+	const struct net_hdr_hash want = hash_of(p);
+
+	if (g->hdr == HDR_MAX)
+		CHECK(g, memcmp(hdr + g->hdr - sizeof(want), &want, sizeof(want)) == 0);
 }
 
 /* What was received is the next packet that the device took, or one after those dropped. */
@@ -456,13 +490,14 @@ packet_check(struct game *g, const uint8_t *data, uint32_t len)
 	for (; g->packets_tail != g->packets_head; g->skipped++) {
 		const struct note *p = &g->packets[g->packets_tail++ % MAX_SIZE];
 
-		if (p->len != len - HDR)
+		if (p->len != len - g->hdr)
 			continue;
 		pattern(want, p->len, p->seed);
-		if (memcmp(want, data + HDR, p->len) != 0)
+		if (memcmp(want, data + g->hdr, p->len) != 0)
 			continue;
 		CHECK(g, hdr->hdr.flags == (p->csum ? VIRTIO_NET_HDR_F_DATA_VALID : 0));
 		CHECK(g, hdr->hdr.gso_type == 0 && hdr->hdr.csum_start == 0);
+		hash_check(g, p, data);
 		return;
 	}
 	fail_msg("seed %u, features 0x%" PRIx64 ", size %u: a packet that was never sent", g->seed,
@@ -472,7 +507,7 @@ packet_check(struct game *g, const uint8_t *data, uint32_t len)
 static void
 driver_gets_rx(struct game *g)
 {
-	static uint8_t data[HDR + VRING_MAX_PACKET + 1];
+	static uint8_t data[HDR_MAX + VRING_MAX_PACKET + 1];
 	const bool mergeable = (g->features & BIT(VIRTIO_NET_F_MRG_RXBUF)) != 0;
 	struct vring_used_chain used[MAX_SIZE];
 	struct header_arg arg = {.g = g};
@@ -486,7 +521,7 @@ driver_gets_rx(struct game *g)
 
 		/* All buffers of a packet but the last are full. */
 		CHECK(g, used[i].len <= note->len && (i + 1 == n || used[i].len == note->len));
-		CHECK(g, len + used[i].len <= HDR + VRING_MAX_PACKET);
+		CHECK(g, len + used[i].len <= g->hdr + VRING_MAX_PACKET);
 		CHECK(g, note_read(g, note, data + len, used[i].len) == used[i].len);
 		len += used[i].len;
 	}
@@ -564,7 +599,9 @@ packet_make(struct game *g, struct note *p)
 		if (m == NULL) {
 			m = s;
 			m->data_off = VRING_MBUF_DATA_OFF;
-			memset(VRING_MBUF_HDR(m), 0, HDR);
+			memset(VRING_MBUF_HDR(m), 0, sizeof(*VRING_MBUF_HDR(m)));
+			if (p->hashed)
+				net_hash_set(m, hash_of(p));
 			if (p->csum)
 				VRING_MBUF_HDR(m)->hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
 		} else {
@@ -589,6 +626,7 @@ device_gives(struct game *g)
 	for (uint16_t i = 0; i < n; i++) {
 		notes[i].len = n > big_at_most ? 60 + rnd(g, 1500) : length_choose(g);
 		notes[i].seed = rnd(g, UINT32_MAX);
+		notes[i].hashed = rnd(g, 2);
 		notes[i].csum = (g->features & BIT(VIRTIO_NET_F_GUEST_CSUM)) != 0 && rnd(g, 2);
 		pkts[i] = packet_make(g, &notes[i]);
 	}

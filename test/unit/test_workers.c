@@ -16,6 +16,7 @@
 #include <rte_malloc.h>
 
 #include "test.h"
+#include "virtnet/fence.h"
 #include "virtnet/worker.h"
 #include "vring_rig.h"
 
@@ -31,16 +32,21 @@ struct test_sf {
 	_Atomic unsigned int pending; /* frames to be received */
 	_Atomic unsigned int starved; /* times that there was no mbuf for one */
 	_Atomic unsigned int sent;
+	_Atomic bool hold;	  /* show frames, but give none */
+	_Atomic uint64_t rx_beat; /* the worker's when it asked for frames last, */
+	_Atomic uint64_t beats;	  /* from then to when it sent some */
 };
 
 static struct {
 	struct rig *rig;
+	struct rig *rx_rig; /* of a pair with both sides */
 	struct grace *grace;
 	struct workers *ws;
 	struct qpair *qp;
 	struct test_sf sf;
 	int fault_fd;
 	bool called;
+	bool polled; /* the pair has no descriptors for kicks */
 } t;
 
 static uint16_t
@@ -51,6 +57,9 @@ sf_rx(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 	eventfd_t count;
 
 	(void)queue;
+	s->rx_beat = fence_self()->beats;
+	if (s->hold)
+		return 0;
 	/* The descriptor stays readable as long as there are any. */
 	if (s->pending == 0)
 		(void)eventfd_read(s->fd, &count);
@@ -72,9 +81,12 @@ sf_rx(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 static uint16_t
 sf_tx(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
+	struct test_sf *s = (struct test_sf *)sf;
+
 	(void)queue;
 	rte_pktmbuf_free_bulk(pkts, n);
-	((struct test_sf *)sf)->sent += n;
+	s->beats = fence_self()->beats - s->rx_beat;
+	s->sent += n;
 	return n;
 }
 
@@ -120,10 +132,14 @@ publish(enum qpair_side side)
 	qpair_set_sf(qp, &t.sf.sf);
 	qp->pool = t.rig->mp;
 	for (int i = 0; i < QPAIR_SIDES; i++)
-		qp->kick_fd[i] = eventfd(0, EFD_NONBLOCK);
+		qp->kick_fd[i] = t.polled ? -1 : eventfd(0, EFD_NONBLOCK);
 	atomic_init(&qp->rx_on, true);
 	assert_int_equal(vring_start(&qp->ring[side], &t.rig->conf), 0);
 	qp->run[side] = true;
+	if (t.rx_rig != NULL) {
+		assert_int_equal(vring_start(&qp->ring[QPAIR_RX], &t.rx_rig->conf), 0);
+		qp->run[QPAIR_RX] = true;
+	}
 	t.qp = qp;
 	assert_int_equal(workers_add(t.ws, qp), 0);
 	workers_publish(t.ws);
@@ -175,7 +191,7 @@ teardown(void **state)
 	if (t.qp != NULL) {
 		if (t.qp->worker != NULL)
 			withdraw();
-		for (int i = 0; i < QPAIR_SIDES; i++)
+		for (int i = 0; i < QPAIR_SIDES && !t.polled; i++)
 			close(t.qp->kick_fd[i]);
 		rte_free(t.qp);
 	}
@@ -185,6 +201,8 @@ teardown(void **state)
 	grace_destroy(t.grace);
 	close(t.sf.fd);
 	close(t.fault_fd);
+	if (t.rx_rig != NULL)
+		rig_free(t.rx_rig);
 	rig_free(t.rig);
 	return 0;
 }
@@ -197,7 +215,7 @@ send_frames(uint16_t n)
 	for (uint16_t i = 0; i < n; i++)
 		assert_int_equal(vring_driver_add(&t.rig->vd, &buf, 1, 0, false, i), 0);
 	vring_driver_publish(&t.rig->vd);
-	if (vring_driver_kick_needed(&t.rig->vd))
+	if (vring_driver_kick_needed(&t.rig->vd) && !t.polled)
 		eventfd_write(t.qp->kick_fd[QPAIR_TX], 1);
 }
 
@@ -209,7 +227,7 @@ post_buffers(uint16_t n)
 	for (uint16_t i = 0; i < n; i++)
 		assert_int_equal(vring_driver_add(&t.rig->vd, &buf, 0, 1, false, i), 0);
 	vring_driver_publish(&t.rig->vd);
-	if (vring_driver_kick_needed(&t.rig->vd))
+	if (vring_driver_kick_needed(&t.rig->vd) && !t.polled)
 		eventfd_write(t.qp->kick_fd[QPAIR_RX], 1);
 }
 
@@ -293,6 +311,49 @@ a_driver_without_buffers_gets_the_frames_when_it_posts_some(void **state)
 	WAIT_FOR(t.qp->ring[QPAIR_RX].used_idx == 3);
 }
 
+/* The time after which other queues are left to their descriptors, twice. */
+static void
+let_it_idle(void)
+{
+	const uint64_t idle = rte_rdtsc() + 2 * rte_get_tsc_hz() / 1000000 * IDLE_US;
+
+	WAIT_FOR(rte_rdtsc() > idle);
+}
+
+static void
+a_queue_without_a_kick_descriptor_is_polled_and_its_worker_does_not_sleep(void **state)
+{
+	uint64_t sleeps = 0;
+
+	(void)state;
+	t.polled = true;
+	publish(QPAIR_TX);
+	for (unsigned int i = 1; i <= 20; i++) {
+		send_frames(1);
+		WAIT_FOR(t.sf.sent == i);
+		WAIT_FOR(used() == 1);
+		if (i == 1)
+			sleeps = stats().sleeps;
+		let_it_idle();
+	}
+	assert_int_equal(stats().sleeps, sleeps);
+}
+
+static void
+a_driver_without_buffers_and_kicks_gets_the_frames_when_it_posts_some(void **state)
+{
+	(void)state;
+	t.polled = true;
+	publish(QPAIR_RX);
+	t.sf.pending = 3;
+	eventfd_write(t.sf.fd, 1);
+	let_it_idle();
+	assert_int_equal(t.sf.pending, 3);
+	post_buffers(4);
+	WAIT_FOR(t.sf.pending == 0);
+	WAIT_FOR(t.qp->ring[QPAIR_RX].used_idx == 3);
+}
+
 static void
 frames_that_wait_for_mbufs_are_taken_when_there_are_some(void **state)
 {
@@ -326,6 +387,60 @@ a_pair_that_does_not_receive_leaves_frames_with_the_sf(void **state)
 	atomic_store(&t.qp->rx_on, true);
 	assert_int_equal(workers_rx_changed(t.qp), 0);
 	WAIT_FOR(t.sf.pending == 0);
+}
+
+/* A client may have filled its eventfd: who writes to it then sleeps until somebody reads. */
+static void
+a_clients_kick_is_never_written(void **state)
+{
+	eventfd_t n;
+
+	(void)state;
+	publish(QPAIR_RX);
+	WAIT_FOR(stats().sleeps > 0);
+	assert_int_equal(workers_rx_changed(t.qp), 0);
+	assert_int_equal(eventfd_read(t.qp->kick_fd[QPAIR_RX], &n), -1);
+	assert_int_equal(eventfd_read(t.qp->kick_fd[QPAIR_TX], &n), -1);
+}
+
+static void
+a_pair_that_is_to_be_looked_at_is_whatever_else_goes_on(void **state)
+{
+	(void)state;
+	publish(QPAIR_RX);
+	for (unsigned int i = 0; i < 100; i++) {
+		atomic_store(&t.qp->rx_on, false);
+		assert_int_equal(workers_rx_changed(t.qp), 0);
+		post_buffers(1);
+		t.sf.pending = 1;
+		eventfd_write(t.sf.fd, 1);
+		atomic_store(&t.qp->rx_on, true);
+		assert_int_equal(workers_rx_changed(t.qp), 0);
+		WAIT_FOR(t.sf.pending == 0);
+		WAIT_FOR(used() == 1);
+	}
+}
+
+/* Else the sum of what many sides cost would look like a worker that hangs. */
+static void
+a_worker_beats_between_the_bursts_of_a_round(void **state)
+{
+	const struct vring_buf buf = {RIG_BUFS, 2048};
+
+	(void)state;
+	t.rx_rig = rig_new();
+	rig_start(t.rx_rig, RIG_SIZE, 0);
+	vring_stop(&t.rx_rig->vr);
+	assert_int_equal(vring_driver_add(&t.rx_rig->vd, &buf, 0, 1, false, 0), 0);
+	vring_driver_publish(&t.rx_rig->vd);
+	t.sf.hold = true;
+	t.sf.pending = 1;
+	eventfd_write(t.sf.fd, 1);
+	publish(QPAIR_TX);
+	WAIT_FOR(t.sf.rx_beat > 0);
+	send_frames(1);
+	WAIT_FOR(t.sf.sent == 1);
+	assert_true(t.sf.beats > 0);
 }
 
 static void
@@ -376,9 +491,20 @@ test_workers(void)
 			a_driver_without_buffers_gets_the_frames_when_it_posts_some, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(
+			a_queue_without_a_kick_descriptor_is_polled_and_its_worker_does_not_sleep,
+			setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_driver_without_buffers_and_kicks_gets_the_frames_when_it_posts_some,
+			setup, teardown),
+		cmocka_unit_test_setup_teardown(
 			frames_that_wait_for_mbufs_are_taken_when_there_are_some, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_pair_that_does_not_receive_leaves_frames_with_the_sf, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_clients_kick_is_never_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_pair_that_is_to_be_looked_at_is_whatever_else_goes_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_worker_beats_between_the_bursts_of_a_round, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_withdrawn_pair_is_not_touched_any_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_broken_ring_raises_the_fault, setup, teardown),

@@ -15,7 +15,7 @@
 
 enum { CFG = 7, BAR0 = 0, ROM = 6, INTX = 0, MSIX = 2, ERR_IRQ = 3 };
 
-#define VECTORS 5u
+#define VECTORS	 5u
 #define CFG_SIZE 4096u
 
 /** What the last operation was called with. */
@@ -200,7 +200,7 @@ teardown(void **state)
 	struct bench *b = *state;
 
 	vfio_user_device_destroy(b->dev);
-	assert_int_equal(open_fds(), b->fds_before);
+	fds_settle(b->fds_before);
 	free(b->mb);
 	free(b);
 	return 0;

@@ -172,7 +172,7 @@ teardown(void **state)
 	assert_int_equal(access(b->place.path, F_OK), -1);
 	close_all(QUEUES, b->kicks);
 	place_remove(&b->place);
-	assert_int_equal(open_fds(), b->fds_before);
+	fds_settle(b->fds_before);
 	free(b->mb);
 	free(b);
 	return 0;

@@ -308,7 +308,7 @@ teardown(void **state)
 	vhost_user_device_destroy(b->dev);
 	close_all((int)b->n_taken, b->taken);
 	close_all(2, (int[]){b->ram, b->event});
-	assert_int_equal(open_fds(), b->fds_before);
+	fds_settle(b->fds_before);
 	free(b->state);
 	free(b->mb);
 	free(b);

@@ -454,6 +454,15 @@ is_connected(const struct emu *emu)
 	return e->door->ops->connected(e->door);
 }
 
+/* All the rest the hypervisor reads from the function. */
+static void
+describe(const struct emu *emu, struct vmm_function *out)
+{
+	const struct vfio_user_emu *e = (const struct vfio_user_emu *)emu;
+
+	*out = (struct vmm_function){.kind = VMM_VFIO_USER, .msix = e->msix_vectors > 0};
+}
+
 static bool
 dma_enabled(const struct emu *emu)
 {
@@ -643,6 +652,7 @@ static const struct emu_ops vfio_user_ops = {
 	.op_done = op_done,
 	.set_kick = set_kick,
 	.is_connected = is_connected,
+	.describe = describe,
 	.dma_enabled = dma_enabled,
 	.msix_enabled = msix_enabled,
 	.irq_msix = irq_msix,

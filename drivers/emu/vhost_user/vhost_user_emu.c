@@ -21,8 +21,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include <rte_byteorder.h>
 #include <rte_log.h>
 
 #include "sock/discard.h"
@@ -159,6 +161,27 @@ is_connected(const struct emu *emu)
 	return e->door->ops->connected(e->door);
 }
 
+/* The function is the hypervisor's own: it has to look as ours would. */
+static void
+describe(const struct emu *emu, struct vmm_function *out)
+{
+	const struct vhost_user_emu *e = (const struct vhost_user_emu *)emu;
+	const struct virtio_state *s = virtio_dev_state(e->vdev);
+
+	*out = (struct vmm_function){
+		.kind = VMM_VHOST_USER,
+		.msix = e->msix,
+		.listens = emu->ops->door_create == vhost_user_door_connect,
+		.mtu = virtio_has(s->device_features, VIRTIO_NET_F_MTU)
+			       ? rte_le_to_cpu_16(s->config.mtu)
+			       : 0,
+		.pairs = e->queues / 2,
+		.queue_size = s->queue[0].max_size,
+		.features = s->device_features,
+	};
+	memcpy(out->mac, s->config.mac, sizeof(out->mac));
+}
+
 /* What the client does not want written it does not give. */
 static bool
 dma_enabled(const struct emu *emu)
@@ -246,14 +269,16 @@ take(struct vhost_user_emu *e, enum emu_keep kind, unsigned int index, int fd)
 static int
 adopt_fd(struct emu *emu, enum emu_keep kind, unsigned int index, int fd)
 {
-	const int ret = take((struct vhost_user_emu *)emu, kind, index, fd);
+	struct vhost_user_emu *e = (struct vhost_user_emu *)emu;
+	const int ret = take(e, kind, index, fd);
 
-	if (ret < 0 && fd >= 0)
-		close(fd);
+	if (ret < 0)
+		sock_discard(e->closer, &fd, 1);
 	return ret;
 }
 
-/* Descriptors that must be there are: else nobody would hear of packets, or miss them in the log. */
+/* Descriptors that must be there are: else nobody would hear of packets, or miss them in the log.
+ */
 static bool
 complete(const struct vhost_user_emu *e)
 {
@@ -318,13 +343,13 @@ create(const struct emu_params *p, const struct emu_ops *ops, struct emu **out)
 	e->state = p->transport;
 	e->up = p->up;
 	e->ctx = p->ctx;
+	e->msix = p->msix_vectors > 0;
 	e->queues = RTE_MIN(pairs * 2u, VHOST_USER_RINGS_MAX);
 	e->backend = -1;
 	for (unsigned int q = 0; q < VHOST_USER_RINGS_MAX; q++)
 		e->kick[q] = -1;
-	e->closer = sock_closer_create();
-	ret = e->closer == NULL ? -ENOMEM
-				: pci_irqs_create(e->queues * 2u, p->up->retire_fd, p->ctx, &e->irqs);
+	e->closer = sock_closer_share(p->door->closer);
+	ret = pci_irqs_create(e->queues * 2u, p->up->retire_fd, p->ctx, &e->irqs);
 	if (ret == 0)
 		ret = create_device_side(e, p);
 	if (ret < 0) {
@@ -346,13 +371,12 @@ static int create_connecting(const struct emu_params *p, struct emu **out);
 		.disconnected = emu_disconnected, .refuse = emu_refuse, .adopt_fd = adopt_fd,      \
 		.adopted = adopted, .busy = emu_busy, .op_done = op_done,                          \
 		.kick_fd = vhost_user_emu_kick_fd, .pairs = vhost_user_emu_pairs,                  \
-		.log = vhost_user_emu_log, .is_connected = is_connected,                           \
+		.log = vhost_user_emu_log, .is_connected = is_connected, .describe = describe,     \
 		.dma_enabled = dma_enabled, .msix_enabled = msix_enabled, .irq_msix = irq_msix,    \
 		.irq_intx = irq_intx,                                                              \
 	}
 
-static const struct emu_ops listening =
-	OPS("vhost_user", vhost_user_door_listen, create_listening);
+static const struct emu_ops listening = OPS("vhost_user", vhost_user_door_listen, create_listening);
 static const struct emu_ops connecting =
 	OPS("vhost_user_client", vhost_user_door_connect, create_connecting);
 

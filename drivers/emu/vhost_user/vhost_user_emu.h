@@ -38,9 +38,7 @@ enum vhost_user_step {
 
 /** A log that rings can be given. */
 struct vhost_user_log_map {
-	struct vring_log log;
-	void *map; /**< NULL: none */
-	size_t map_len;
+	struct vring_log log; /**< bits NULL: none */
 };
 
 struct vhost_user_emu {
@@ -54,6 +52,7 @@ struct vhost_user_emu {
 	const struct emu_upcalls *up;
 	void *ctx;
 	uint16_t queues; /**< rings: two per pair */
+	bool msix;	 /**< the function is to have MSI-X: the hypervisor's, which it is told */
 	enum vhost_user_step step;
 	uint64_t features; /**< VHOST_USER_STEP_FEATURES: those to take */
 	bool stranger; /**< a client is connected that nothing is known of: adopted() ends that */
@@ -64,8 +63,9 @@ struct vhost_user_emu {
 	struct vhost_user_log_map log[2];
 	int kick[VHOST_USER_RINGS_MAX]; /**< -1: none */
 	bool has_err[VHOST_USER_RINGS_MAX];
-	uint64_t used_log[VHOST_USER_RINGS_MAX]; /**< guest address that the used ring has in the log
-						  */
+	uint64_t
+		used_log[VHOST_USER_RINGS_MAX]; /**< guest address that the used ring has in the log
+						 */
 };
 
 /** Vector of the configuration: no ring has it, nor VIRTIO_NO_VECTOR. */
@@ -115,11 +115,9 @@ void vhost_user_emu_rings_close(struct vhost_user_emu *e);
 /* vhost_user_log.c */
 int vhost_user_emu_log_base(void *ctx, uint64_t size, uint64_t offset, int fd);
 int vhost_user_emu_logging(void *ctx, bool on);
-void vhost_user_emu_log_used(
-	struct vhost_user_emu *e, uint16_t queue, bool log_used, uint64_t log);
+void vhost_user_emu_log_used(struct vhost_user_emu *e, uint16_t queue, bool log_used, uint64_t log);
 int vhost_user_emu_ring_log(void *ctx, uint16_t queue, bool log_used, uint64_t log);
-const struct vring_log *vhost_user_emu_log(
-	const struct emu *emu, uint16_t queue, uint64_t *used);
+const struct vring_log *vhost_user_emu_log(const struct emu *emu, uint16_t queue, uint64_t *used);
 /** Nobody writes former logs any more. */
 void vhost_user_emu_log_changed(struct vhost_user_emu *e);
 int vhost_user_emu_log_adopt(struct vhost_user_emu *e, int fd);

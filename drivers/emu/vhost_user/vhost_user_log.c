@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,16 +21,17 @@
 #define LOG_NOWHERE (UINT64_C(1) << 63)
 
 static void
-log_unmap(struct vhost_user_log_map *m)
+log_unmap(struct vhost_user_emu *e, struct vhost_user_log_map *m)
 {
-	if (m->map != NULL)
-		munmap(m->map, m->map_len);
+	if (m->log.bits != NULL)
+		e->up->area_end(e->ctx, m->log.bits);
 	*m = (struct vhost_user_log_map){0};
 }
 
 /*
- * A file that the client could truncate would be a SIGBUS of a worker in the middle of a burst.
- * QEMU's cannot be truncated; others' are made so.
+ * A file that the client could truncate would be a SIGBUS of a worker in the middle of a burst, and
+ * the end of the device. QEMU's cannot be truncated; others' are made so. What else is a SIGBUS -
+ * no memory for a page - is met by the owner (emu_upcalls.area_map()).
  */
 static int
 seal(int fd)
@@ -53,11 +53,10 @@ is_long_enough(int fd, uint64_t end)
 }
 
 static int
-log_map(struct vhost_user_log_map *m, uint64_t size, uint64_t offset, int fd)
+log_map(struct vhost_user_emu *e, struct vhost_user_log_map *m, uint64_t size, uint64_t offset,
+	int fd)
 {
-	const uint64_t skip = offset % (uint64_t)sysconf(_SC_PAGESIZE);
-	const size_t len = (size_t)(size + skip);
-	void *map;
+	uint8_t *bits;
 	int ret;
 
 	ret = seal(fd);
@@ -65,13 +64,10 @@ log_map(struct vhost_user_log_map *m, uint64_t size, uint64_t offset, int fd)
 		return ret;
 	if (size > UINT64_MAX - offset || !is_long_enough(fd, offset + size))
 		return -EINVAL;
-	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(offset - skip));
-	if (map == MAP_FAILED)
-		return -errno;
-	(void)madvise(map, len, MADV_DONTDUMP);
-	m->map = map;
-	m->map_len = len;
-	m->log.bits = (uint8_t *)map + skip;
+	ret = e->up->area_map(e->ctx, size, fd, (off_t)offset, &bits);
+	if (ret < 0)
+		return ret;
+	m->log.bits = bits;
 	m->log.size = size;
 	return 0;
 }
@@ -83,8 +79,8 @@ vhost_user_emu_log_base(void *ctx, uint64_t size, uint64_t offset, int fd)
 	struct vhost_user_log_map *next = &e->log[e->log_at ^ 1u];
 	int ret;
 
-	log_unmap(next);
-	ret = log_map(next, size, offset, fd);
+	log_unmap(e, next);
+	ret = log_map(e, next, size, offset, fd);
 	if (ret == 0) {
 		vhost_user_emu_keep(e, EMU_KEEP_TRANSPORT, VHOST_USER_KEEP_LOG, 1, fd);
 		FAULT_POINT("emu.log.kept");
@@ -99,9 +95,9 @@ vhost_user_emu_logging(void *ctx, bool on)
 	struct vhost_user_emu *e = ctx;
 	int ret;
 
-	if (on && e->log[e->log_at ^ 1u].map != NULL)
+	if (on && e->log[e->log_at ^ 1u].log.bits != NULL)
 		e->log_at ^= 1u;
-	e->logging = on && e->log[e->log_at].map != NULL;
+	e->logging = on && e->log[e->log_at].log.bits != NULL;
 	ret = e->up->log_changed(e->ctx);
 	FAULT_POINT("emu.log.switched");
 	if (ret == -EINPROGRESS)
@@ -143,9 +139,9 @@ vhost_user_emu_log(const struct emu *emu, uint16_t queue, uint64_t *used)
 void
 vhost_user_emu_log_changed(struct vhost_user_emu *e)
 {
-	log_unmap(&e->log[e->log_at ^ 1u]);
+	log_unmap(e, &e->log[e->log_at ^ 1u]);
 	if (!e->logging)
-		log_unmap(&e->log[e->log_at]);
+		log_unmap(e, &e->log[e->log_at]);
 }
 
 int
@@ -156,7 +152,7 @@ vhost_user_emu_log_adopt(struct vhost_user_emu *e, int fd)
 
 	/* Of a request that stands: it comes with the descriptor once more. */
 	if (s->log_size > 0)
-		ret = log_map(&e->log[e->log_at], s->log_size, s->log_offset, fd);
+		ret = log_map(e, &e->log[e->log_at], s->log_size, s->log_offset, fd);
 	if (ret == 0) {
 		e->logging = s->log_size > 0 && vhost_user_device_logging(e->dev);
 		close(fd);
@@ -168,6 +164,6 @@ void
 vhost_user_emu_log_close(struct vhost_user_emu *e)
 {
 	e->logging = false;
-	log_unmap(&e->log[0]);
-	log_unmap(&e->log[1]);
+	log_unmap(e, &e->log[0]);
+	log_unmap(e, &e->log[1]);
 }

@@ -22,11 +22,10 @@ RTE_LOG_REGISTER(vhost_user_ops_logtype, virtnet.emu.vhost_user, NOTICE);
 /* Commands of a control virtqueue, which is the client's. */
 #define CTRL_FEATURES                                                                              \
 	(VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN) |                   \
-		VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) |                                           \
-		VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |                                           \
+		VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |  \
 		VIRTIO_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |                                     \
 		VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTIO_BIT(VIRTIO_NET_F_MQ) |            \
-		VIRTIO_BIT(VIRTIO_NET_F_RSS))
+		VIRTIO_BIT(VIRTIO_NET_F_RSS) | VIRTIO_BIT(VIRTIO_NET_F_HASH_REPORT))
 
 /* ---- features and status */
 
@@ -39,8 +38,8 @@ op_get_features(void *ctx)
 }
 
 /*
- * QEMU's user may take a feature away that others need ("csum=off" leaves host_ecn and host_uso on),
- * and Linux accepts what is left. It means nothing then; the registers of our own device would
+ * QEMU's user may take a feature away that others need ("csum=off" leaves host_ecn and host_uso
+ * on), and Linux accepts what is left. It means nothing then; the registers of our own device would
  * refuse it, here it would cost the VM its network.
  */
 static uint64_t
@@ -54,8 +53,9 @@ without_orphans(uint64_t features)
 }
 
 /*
- * Clients say what the device has to know, which need not be what the driver has accepted: a control
- * virtqueue is none of our business, and DPDK's virtio-user leaves it out while it has queues by it.
+ * Clients say what the device has to know, which need not be what the driver has accepted: a
+ * control virtqueue is none of our business, and DPDK's virtio-user leaves it out while it has
+ * queues by it.
  */
 static uint64_t
 whole(const struct vhost_user_emu *e, uint64_t features)
@@ -112,8 +112,8 @@ op_set_status(void *ctx, uint8_t status)
 {
 	struct vhost_user_emu *e = ctx;
 	const uint8_t has = virtio_dev_status(e->vdev);
-	const uint8_t mine = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
-			     VIRTIO_CONFIG_S_FEATURES_OK;
+	const uint8_t mine =
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
 
 	return set_status(e, status == 0 ? 0 : status | (has & mine));
 }

@@ -66,7 +66,6 @@ job_free(struct qmp_job *job)
 	event_free(job->deadline);
 	json_decref(job->ports);
 	free(job->id);
-	free(job->transport);
 	free(job->socket);
 	free(job);
 }
@@ -97,6 +96,24 @@ text_clean(char *text, size_t size)
 	text[len] = '\0';
 }
 
+static void
+result_set(struct qmp_job *job, enum host_result result, const char *fmt, va_list ap)
+{
+	job->reply.result = result;
+	vsnprintf(job->reply.err, sizeof(job->reply.err), fmt, ap);
+	text_clean(job->reply.err, sizeof(job->reply.err));
+}
+
+void
+qmp_job_result(struct qmp_job *job, enum host_result result, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	result_set(job, result, fmt, ap);
+	va_end(ap);
+}
+
 void
 qmp_job_finish(struct qmp_job *job, enum host_result result, const char *fmt, ...)
 {
@@ -106,9 +123,8 @@ qmp_job_finish(struct qmp_job *job, enum host_result result, const char *fmt, ..
 	job->reply.result = result;
 	if (fmt != NULL) {
 		va_start(ap, fmt);
-		vsnprintf(job->reply.err, sizeof(job->reply.err), fmt, ap);
+		result_set(job, result, fmt, ap);
 		va_end(ap);
-		text_clean(job->reply.err, sizeof(job->reply.err));
 	}
 	if (h->conn != NULL)
 		qmp_conn_forget(h->conn, job);
@@ -140,6 +156,43 @@ void
 qmp_job_qom_list(struct qmp_job *job, const char *path, qmp_reply_t done)
 {
 	qmp_job_execute(job, "qom-list", json_pack("{s:s}", "path", path), done);
+}
+
+static void sequence_step(struct qmp_job *job);
+
+static void
+sequence_answered(void *arg, const struct qmp_reply *reply)
+{
+	struct qmp_job *job = arg;
+
+	if (!job->step->answered(job, reply)) {
+		job->then(job, false);
+		return;
+	}
+	job->step++;
+	sequence_step(job);
+}
+
+static void
+sequence_step(struct qmp_job *job)
+{
+	const struct qmp_seq *s = job->step;
+
+	if (s->command == NULL) {
+		job->then(job, true);
+		return;
+	}
+	if (s->changes)
+		job->state = PLUG_ADDING;
+	qmp_job_execute(job, s->command, s->args != NULL ? s->args(job) : NULL, sequence_answered);
+}
+
+void
+qmp_job_sequence(struct qmp_job *job, const struct qmp_seq *steps, qmp_then_t then)
+{
+	job->step = steps;
+	job->then = then;
+	sequence_step(job);
 }
 
 static void
@@ -316,11 +369,18 @@ job_new(struct host *host, const struct qmp_job_type *type, const char *id, host
 }
 
 static void
+job_about(struct qmp_job *job, const struct host_plug *plug)
+{
+	job->function = plug->function;
+	job->kind = qmp_kind_of(plug->function.kind);
+}
+
+static void
 qmp_plug(struct host *host, const struct host_plug *plug, host_done_t done, void *arg)
 {
 	struct qmp_job *job = job_new(host, &qmp_job_plug, plug->id, done, arg);
 
-	job->transport = copy(plug->transport);
+	job_about(job, plug);
 	job->socket = copy(plug->socket);
 	qmp_job_deadline(job, job->host->plug_ms);
 }
@@ -331,7 +391,7 @@ qmp_unplug(struct host *host, const struct host_plug *plug, bool force, unsigned
 {
 	struct qmp_job *job = job_new(host, &qmp_job_unplug, plug->id, done, arg);
 
-	job->msix = plug->msix;
+	job_about(job, plug);
 	job->force = force;
 	job->timeout_ms = timeout_ms;
 	qmp_job_timer(job, timeout_ms / 2);

@@ -12,7 +12,8 @@
  * qmp.c keeps the host, its connection (made when a job needs it, dropped soon after the last: QEMU
  * serves one client, and another process may be taking our place) and the jobs; qmp_plug.c and
  * qmp_unplug.c are the jobs, each a small state machine that advances with answers, events and a
- * timer; qmp_pci.c reads what QEMU says about its devices; qmp_conn.c is the protocol.
+ * timer; qmp_kind.c knows QEMU's devices for our functions, qmp_vhost.c what one of them needs
+ * beside it; qmp_pci.c reads what QEMU says about its devices; qmp_conn.c is the protocol.
  */
 
 #include <stdbool.h>
@@ -25,7 +26,6 @@
 #include "host/qmp/qmp_conn.h"
 
 #define QMP_QOM_DEVICES "/machine/peripheral" /**< devices that have an id are children of this */
-#define QMP_DEVICE	"vfio-user-pci"
 
 /**
  * Milliseconds for a plug, whatever QEMU does: the user's command waits up to 60 s for an answer
@@ -37,11 +37,40 @@
 
 struct qmp_job;
 
+/** @param ok  false: qmp_job_result() has been told why not */
+typedef void (*qmp_then_t)(struct qmp_job *job, bool ok);
+
+/** What a function is to QEMU. */
+struct qmp_kind {
+	const char *device; /**< driver of device_add */
+	/** Arguments of device_add, less driver, id and bus. */
+	json_t *(*properties)(const struct qmp_job *job);
+	/** Make what the device needs beside it. NULL: nothing. */
+	void (*make)(struct qmp_job *job, qmp_then_t then);
+	/** Remove that, as far as it is there; the device is not. */
+	void (*remove)(struct qmp_job *job, qmp_then_t then);
+	struct qmp_version since; /**< the first QEMU that has the device, 0.0.0: all do */
+	const char *need;	  /**< that, as a sentence */
+	bool has_mac;		  /**< a property of the device in QEMU */
+	/** Its removal with MSI-X takes the VM with it, but for versions in a table. */
+	bool msix_kills;
+};
+
+/** A command of a sequence (qmp_job_sequence()). */
+struct qmp_seq {
+	const char *command;			    /**< NULL: the end */
+	json_t *(*args)(const struct qmp_job *job); /**< NULL: none */
+	/** False ends the sequence: qmp_job_result() has been told. */
+	bool (*answered)(struct qmp_job *job, const struct qmp_reply *reply);
+	bool changes; /**< the VM is not as before from here on */
+};
+
 /** How far a plug has come, which says what the end of the connection means. */
 enum qmp_plug_state {
 	PLUG_FINDING,  /**< a port: nothing has happened to the VM */
-	PLUG_ADDING,   /**< device_add is not answered: it may be in or not */
+	PLUG_ADDING,   /**< the VM is being changed: the device may be in or not */
 	PLUG_CHECKING, /**< the connection ended meanwhile: is it in? */
+	PLUG_UNDOING,  /**< it is not, and will not be: what was made for it goes */
 	PLUG_ADDED,    /**< it is in, only its address is missing */
 };
 
@@ -66,13 +95,18 @@ struct qmp_job {
 	struct qmp_host *host;
 	bool started;
 	bool reconnected; /* once, after QEMU closed the connection */
-	char *id, *transport, *socket;
-	bool msix, force;
+	char *id, *socket;
+	struct vmm_function function;
+	const struct qmp_kind *kind; /* of the function; NULL: a query */
+	bool force;
 	host_done_t done;
 	void *arg;
 	struct host_reply reply;
 	struct event *timer;
 	struct event *deadline;
+	/* the sequence under way */
+	const struct qmp_seq *step;
+	qmp_then_t then;
 	/* plug */
 	enum qmp_plug_state state;
 	json_t *ports; /* names of root ports to try */
@@ -80,10 +114,12 @@ struct qmp_job {
 	const char *port; /* the one taken; no other job takes it while this one lives */
 	unsigned int tries;
 	bool second_look; /* at what is in, after a refusal */
+	bool in_order;	  /* QEMU's device has that property */
 	/* unplug */
 	unsigned int timeout_ms;
 	bool second_half; /* of the time that the guest has */
 	bool asked;	  /* device_del was accepted */
+	bool removing;	  /* it is out, what it had beside it goes */
 };
 
 TAILQ_HEAD(qmp_job_list, qmp_job);
@@ -114,6 +150,9 @@ extern const struct qmp_job_type qmp_job_query;
  */
 void qmp_job_finish(struct qmp_job *job, enum host_result result, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/** What a qmp_job_finish() with this result and without a sentence will say. */
+void qmp_job_result(struct qmp_job *job, enum host_result result, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /** Starts again as soon as there is a connection. */
 void qmp_job_restart(struct qmp_job *job);
 void qmp_job_timer(struct qmp_job *job, unsigned int ms);
@@ -122,6 +161,25 @@ void qmp_job_execute(struct qmp_job *job, const char *command, json_t *args, qmp
 /** List a QOM object's properties: name and type of each. */
 void qmp_job_qom_list(struct qmp_job *job, const char *path, qmp_reply_t done);
 
+/**
+ * One command after another. `then` is called when the last is answered, or one was answered badly:
+ * unless the connection ends or the job starts again before.
+ */
+void qmp_job_sequence(struct qmp_job *job, const struct qmp_seq *steps, qmp_then_t then);
+
+/* qmp_kind.c */
+
+/** NULL: QEMU has nothing for it. */
+const struct qmp_kind *qmp_kind_of(enum vmm_kind kind);
+
+/* qmp_vhost.c */
+
+void qmp_vhost_make(struct qmp_job *job, qmp_then_t then);
+void qmp_vhost_remove(struct qmp_job *job, qmp_then_t then);
+json_t *qmp_vhost_properties(const struct qmp_job *job);
+/** @param text  RTE_ETHER_ADDR_FMT_SIZE bytes */
+void qmp_mac(const struct vmm_function *f, char *text);
+
 /* qmp_unplug.c */
 
 /** A range of QEMU versions, both ends included. */
@@ -129,6 +187,8 @@ struct qmp_version_range {
 	struct qmp_version from, to;
 };
 
+/** @return < 0: a is older; 0: equal; > 0 */
+int qmp_version_cmp(const struct qmp_version *a, const struct qmp_version *b);
 /** Is v in one of the ranges? The table ends with a range up to 0.0.0. */
 bool qmp_version_in(const struct qmp_version *v, const struct qmp_version_range *table);
 
@@ -139,8 +199,8 @@ bool qmp_version_in(const struct qmp_version *v, const struct qmp_version_range 
  * known bus
  */
 bool qmp_pci_find(const json_t *buses, const char *id, char bdf[HOST_BDF_LEN]);
-/** Is there one of our devices with that id in the answer to qom-list of QMP_QOM_DEVICES? */
-bool qmp_qom_has_device(const json_t *properties, const char *id);
+/** Is there a device of that driver with that id in the answer to qom-list of QMP_QOM_DEVICES? */
+bool qmp_qom_has_device(const json_t *properties, const char *id, const char *driver);
 /** Is there a child of that name in the answer to qom-list? */
 bool qmp_qom_has(const json_t *properties, const char *name);
 /** Has the bus whose properties these are a device on it? */

@@ -12,6 +12,8 @@
 
 /** Bridges behind bridges that are followed: PCI has 256 buses, machines a handful of levels. */
 #define PCI_DEPTH_MAX 32u
+/** "child<...>" of the drivers that we plug. */
+#define QMP_TYPE_LEN 64
 
 static bool
 device_bdf(const json_t *dev, char bdf[HOST_BDF_LEN])
@@ -85,11 +87,13 @@ qmp_qom_has(const json_t *properties, const char *name)
 }
 
 bool
-qmp_qom_has_device(const json_t *properties, const char *id)
+qmp_qom_has_device(const json_t *properties, const char *id, const char *driver)
 {
 	const char *type = qom_type(properties, id);
+	char child[QMP_TYPE_LEN];
 
-	return type != NULL && strcmp(type, "child<" QMP_DEVICE ">") == 0;
+	snprintf(child, sizeof(child), "child<%s>", driver);
+	return type != NULL && strcmp(type, child) == 0;
 }
 
 bool

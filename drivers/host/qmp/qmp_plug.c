@@ -3,8 +3,8 @@
  */
 
 /*
- * Plug: find a free root port, device_add, ask for the address. And query: ask for the address
- * alone.
+ * Plug: find a free root port, make what the device needs, device_add, ask for the address. What
+ * has been made goes again if the device does not get in. And query: ask for the address alone.
  *
  * A process before us may have plugged the device and died before it could say so: a device that is
  * in is not plugged again.
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <rte_common.h>
+#include <rte_ether.h>
 
 #include "host/qmp/qmp_host.h"
 
@@ -68,6 +69,26 @@ plug_is_in(struct qmp_job *job)
 	plug_timer(job);
 }
 
+static void
+plug_undone(struct qmp_job *job, bool ok)
+{
+	RTE_SET_USED(ok);
+	qmp_job_finish(job, job->reply.result, NULL);
+}
+
+/* It is not in, and qmp_job_result() has been told why. */
+static void
+plug_failed(struct qmp_job *job)
+{
+	const bool changed = job->state != PLUG_FINDING;
+
+	job->state = PLUG_UNDOING;
+	if (changed && job->kind->remove != NULL)
+		job->kind->remove(job, plug_undone);
+	else
+		plug_undone(job, true);
+}
+
 /* Who was before us had its device_add under way when we looked. */
 static void
 plug_look_again(struct qmp_job *job)
@@ -83,27 +104,37 @@ plug_added(void *arg, const struct qmp_reply *reply)
 {
 	struct qmp_job *job = arg;
 	const struct qmp_version *v = qmp_conn_version(job->host->conn);
-	bool too_old = v->major < 10 || (v->major == 10 && v->minor < 1);
 
-	if (reply->ret != NULL)
+	if (reply->ret != NULL) {
 		plug_is_in(job);
-	else if (strcasestr(reply->error_desc, "duplicate") != NULL && !job->second_look)
+		return;
+	}
+	if (strcasestr(reply->error_desc, "duplicate") != NULL && !job->second_look) {
 		plug_look_again(job);
-	else if (too_old)
-		qmp_job_finish(job, HOST_ERR_REFUSED,
-			"host %s: QEMU %u.%u.%u: %s (vfio-user devices need QEMU 10.1 or later)",
-			job->host->host.name, v->major, v->minor, v->micro, reply->error_desc);
+		return;
+	}
+	if (qmp_version_cmp(v, &job->kind->since) < 0)
+		qmp_job_result(job, HOST_ERR_REFUSED, "host %s: QEMU %u.%u.%u: %s (%s)",
+			job->host->host.name, v->major, v->minor, v->micro, reply->error_desc,
+			job->kind->need);
 	else
-		qmp_job_finish(job, HOST_ERR_REFUSED, "host %s: QEMU: %s", job->host->host.name,
+		qmp_job_result(job, HOST_ERR_REFUSED, "host %s: QEMU: %s", job->host->host.name,
 			reply->error_desc);
+	plug_failed(job);
 }
 
 static void
-plug_add(struct qmp_job *job)
+plug_add(struct qmp_job *job, bool ok)
 {
-	json_t *args = json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "driver", QMP_DEVICE, "id",
-		job->id, "bus", job->port, "socket", "type", "unix", "path", job->socket);
+	json_t *args;
 
+	if (!ok) {
+		plug_failed(job);
+		return;
+	}
+	args = json_pack(
+		"{s:s, s:s, s:s}", "driver", job->kind->device, "id", job->id, "bus", job->port);
+	json_object_update_new(args, job->kind->properties(job));
 	job->state = PLUG_ADDING;
 	qmp_job_execute(job, "device_add", args, plug_added);
 }
@@ -134,7 +165,10 @@ plug_hotplug(void *arg, const struct qmp_reply *reply)
 		return;
 	}
 	job->port = port;
-	plug_add(job);
+	if (job->kind->make != NULL)
+		job->kind->make(job, plug_add);
+	else
+		plug_add(job, true);
 }
 
 /*
@@ -181,15 +215,50 @@ plug_next_port(struct qmp_job *job)
 	qmp_job_qom_list(job, path, plug_bus);
 }
 
+/*
+ * A device that shows the guest what it was told when it was plugged may be one of a controller
+ * that has been stopped since: under the same name, and with another address.
+ */
+static void
+plug_mac(void *arg, const struct qmp_reply *reply)
+{
+	struct qmp_job *job = arg;
+	const char *mac = json_string_value(reply->ret);
+	char ours[RTE_ETHER_ADDR_FMT_SIZE];
+
+	qmp_mac(&job->function, ours);
+	if (mac == NULL || strcasecmp(mac, ours) == 0)
+		plug_is_in(job);
+	else
+		qmp_job_finish(job, HOST_ERR_REFUSED,
+			"host %s: the VM has a device %s from before, with MAC %.20s: remove it "
+			"first "
+			"(device_del)",
+			job->host->host.name, job->id, mac);
+}
+
+static void
+plug_ask_mac(struct qmp_job *job)
+{
+	char path[QOM_PATH_LEN];
+
+	snprintf(path, sizeof(path), "%s/%s", QMP_QOM_DEVICES, job->id);
+	qmp_job_execute(
+		job, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "mac"), plug_mac);
+}
+
 static void
 plug_devices(void *arg, const struct qmp_reply *reply)
 {
 	struct qmp_job *job = arg;
 	const struct host_conf *conf = &job->host->conf;
 
-	if (qmp_qom_has_device(reply->ret, job->id)) {
+	if (qmp_qom_has_device(reply->ret, job->id, job->kind->device)) {
 		job->reply.was_in = true;
-		plug_is_in(job);
+		if (job->kind->has_mac)
+			plug_ask_mac(job);
+		else
+			plug_is_in(job);
 		return;
 	}
 	if (conf->root_ports == NULL)
@@ -201,18 +270,20 @@ plug_devices(void *arg, const struct qmp_reply *reply)
 	plug_next_port(job);
 }
 
-/* What became of a device_add that nobody answered. */
+/* What became of a command that nobody answered. */
 static void
 plug_check(void *arg, const struct qmp_reply *reply)
 {
 	struct qmp_job *job = arg;
 
-	if (qmp_qom_has_device(reply->ret, job->id))
+	if (qmp_qom_has_device(reply->ret, job->id, job->kind->device)) {
 		plug_is_in(job);
-	else
-		qmp_job_finish(job, HOST_ERR_UNREACHABLE,
-			"host %s: QEMU did not answer to device_add, and has no device %s",
-			job->host->host.name, job->id);
+		return;
+	}
+	qmp_job_result(job, HOST_ERR_UNREACHABLE,
+		"host %s: QEMU did not answer to a command, and has no device %s",
+		job->host->host.name, job->id);
+	plug_failed(job);
 }
 
 static void
@@ -222,10 +293,9 @@ plug_start(struct qmp_job *job)
 		qmp_job_qom_list(job, QMP_QOM_DEVICES, plug_check);
 		return;
 	}
-	if (strcmp(job->transport, "vfio_user") != 0) {
+	if (job->kind == NULL) {
 		qmp_job_finish(job, HOST_ERR_REFUSED,
-			"host %s: devices on %s cannot be plugged by QMP", job->host->host.name,
-			job->transport);
+			"host %s: QEMU has no device for that transport", job->host->host.name);
 		return;
 	}
 	qmp_job_qom_list(job, QMP_QOM_DEVICES, plug_devices);
@@ -245,6 +315,9 @@ plug_lost(struct qmp_job *job, enum qmp_loss loss, const char *text)
 	if (job->state == PLUG_ADDED) {
 		/* An address that is not known is no failure, see plug_pci(). */
 		qmp_job_finish(job, HOST_OK, NULL);
+	} else if (job->state == PLUG_UNDOING) {
+		/* What is left of it does not disturb, and the next plug removes it. */
+		qmp_job_finish(job, job->reply.result, NULL);
 	} else if (job->state != PLUG_FINDING && loss != QMP_GONE) {
 		/*
 		 * Who takes this for a failure destroys a device that a guest may be using. So it
@@ -266,6 +339,8 @@ plug_expired(struct qmp_job *job)
 {
 	if (job->state == PLUG_ADDED)
 		qmp_job_finish(job, HOST_OK, NULL);
+	else if (job->state == PLUG_UNDOING)
+		qmp_job_finish(job, job->reply.result, NULL);
 	else
 		qmp_job_finish(job, HOST_ERR_UNREACHABLE,
 			"host %s: QEMU did not plug %s in within %u ms", job->host->host.name,

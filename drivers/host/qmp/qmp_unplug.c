@@ -2,7 +2,7 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-/* Unplug: device_del, then wait for the guest to let go. */
+/* Unplug: device_del, wait for the guest to let go, remove what the device had beside it. */
 
 #include <string.h>
 
@@ -17,8 +17,8 @@ static const struct qmp_version_range msix_unplug_good[] = {
 	{{0, 0, 0}, {0, 0, 0}},
 };
 
-static int
-version_cmp(const struct qmp_version *a, const struct qmp_version *b)
+int
+qmp_version_cmp(const struct qmp_version *a, const struct qmp_version *b)
 {
 	if (a->major != b->major)
 		return a->major < b->major ? -1 : 1;
@@ -31,7 +31,7 @@ bool
 qmp_version_in(const struct qmp_version *v, const struct qmp_version_range *table)
 {
 	for (; table->to.major != 0; table++)
-		if (version_cmp(&table->from, v) <= 0 && version_cmp(v, &table->to) <= 0)
+		if (qmp_version_cmp(&table->from, v) <= 0 && qmp_version_cmp(v, &table->to) <= 0)
 			return true;
 	return false;
 }
@@ -39,7 +39,8 @@ qmp_version_in(const struct qmp_version *v, const struct qmp_version_range *tabl
 static bool
 unplug_is_safe(const struct qmp_job *job)
 {
-	return !job->msix || job->force || job->host->conf.msix_unplug_safe ||
+	return !job->function.msix || job->kind == NULL || !job->kind->msix_kills || job->force ||
+	       job->host->conf.msix_unplug_safe ||
 	       qmp_version_in(qmp_conn_version(job->host->conn), msix_unplug_good);
 }
 
@@ -55,14 +56,35 @@ is_transient(const struct qmp_reply *reply)
 }
 
 static void
+unplug_removed(struct qmp_job *job, bool ok)
+{
+	qmp_job_finish(job, ok ? HOST_OK : job->reply.result, NULL);
+}
+
+/* The device is out; what it had beside it may be there, from whatever former try. */
+static void
+unplug_is_out(struct qmp_job *job)
+{
+	if (job->removing)
+		return;
+	job->removing = true;
+	if (job->kind != NULL && job->kind->remove != NULL)
+		job->kind->remove(job, unplug_removed);
+	else
+		unplug_removed(job, true);
+}
+
+static void
 unplug_answered(void *arg, const struct qmp_reply *reply)
 {
 	struct qmp_job *job = arg;
 
+	if (job->removing)
+		return;
 	if (reply->ret != NULL || is_transient(reply))
 		job->asked = true;
 	else if (strcmp(reply->error_class, "DeviceNotFound") == 0)
-		qmp_job_finish(job, HOST_OK, NULL);
+		unplug_is_out(job);
 	else
 		qmp_job_finish(job, HOST_ERR_REFUSED, "host %s: QEMU: %s", job->host->host.name,
 			reply->error_desc);
@@ -81,7 +103,7 @@ unplug_devices(void *arg, const struct qmp_reply *reply)
 	const struct qmp_version *v = qmp_conn_version(job->host->conn);
 
 	if (reply->ret != NULL && !qmp_qom_has(reply->ret, job->id))
-		qmp_job_finish(job, HOST_OK, NULL);
+		unplug_is_out(job);
 	else if (!unplug_is_safe(job))
 		qmp_job_finish(job, HOST_ERR_NOT_READY,
 			"QEMU %u.%u.%u aborts, and the VM %s with it, when a vfio-user device with "
@@ -95,6 +117,7 @@ unplug_devices(void *arg, const struct qmp_reply *reply)
 static void
 unplug_start(struct qmp_job *job)
 {
+	job->removing = false;
 	qmp_job_qom_list(job, QMP_QOM_DEVICES, unplug_devices);
 }
 
@@ -106,7 +129,7 @@ unplug_event(struct qmp_job *job, const char *name, const json_t *data)
 	if (id == NULL || strcmp(id, job->id) != 0)
 		return;
 	if (strcmp(name, "DEVICE_DELETED") == 0)
-		qmp_job_finish(job, HOST_OK, NULL);
+		unplug_is_out(job);
 	else if (strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") == 0)
 		qmp_job_finish(job, HOST_ERR_NOT_READY,
 			"host %s: the guest refused to let go of %s", job->host->host.name,
@@ -120,9 +143,9 @@ unplug_timer(struct qmp_job *job)
 		job->second_half = true;
 		qmp_job_timer(job, job->timeout_ms - job->timeout_ms / 2);
 		/* A guest that was booting has lost the first request. */
-		if (job->asked)
+		if (job->asked && !job->removing)
 			unplug_ask(job);
-	} else if (job->asked) {
+	} else if (job->asked && !job->removing) {
 		qmp_job_finish(job, HOST_ERR_NOT_READY,
 			"host %s: the guest did not let go of %s within %u ms",
 			job->host->host.name, job->id, job->timeout_ms);

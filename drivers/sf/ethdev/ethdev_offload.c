@@ -207,7 +207,7 @@ csum_finish(struct rte_mbuf *m)
 	l4 = h.l2_len + h.l3_len;
 	csum = rte_pktmbuf_mtod_offset(m, rte_be16_t *, l4 + csum_offset(&h));
 	if (h.ipv6)
-		addresses = net_sum(((const struct rte_ipv6_hdr *)l3)->src_addr, 32);
+		addresses = net_sum(&((const struct rte_ipv6_hdr *)l3)->src_addr, 32);
 	else
 		addresses = net_sum(&((const struct rte_ipv4_hdr *)l3)->src_addr, 8);
 	rest.len = rte_cpu_to_be_32(m->pkt_len - l4);

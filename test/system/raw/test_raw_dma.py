@@ -82,7 +82,7 @@ def test_map_with_a_wrong_argsz_is_refused(client, file, argsz):
     assert map_error(client, 0, MB, argsz=argsz, fds=[file]) == errno.EINVAL
 
 
-@pytest.mark.parametrize("count", [2, 16, 17])
+@pytest.mark.parametrize("count", [2, 16])
 def test_map_with_surplus_descriptors_is_refused(client, file, count):
     assert map_error(client, 0, MB, fds=[file] * count) == errno.EINVAL
     assert map_error(client, 0, MB, fds=[file]) == 0

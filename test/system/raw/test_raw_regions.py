@@ -155,7 +155,7 @@ def test_set_irqs_is_refused_for(client, case):
     assert client.error(vu.SET_IRQS, WRONG_IRQS[case]) == errno.EINVAL
 
 
-@pytest.mark.parametrize("count, fds", [(1, 2), (2, 1), (1, 16), (3, 2), (16, 17)])
+@pytest.mark.parametrize("count, fds", [(1, 2), (2, 1), (1, 16), (3, 2), (15, 16)])
 def test_set_irqs_with_missing_or_surplus_descriptors_is_refused(client, count, fds):
     vector = os.eventfd(0)
     body = irqs_body(vu.IRQ_MSIX, EVENTFD_TRIGGER, 0, min(count, client.irq_info(2)[1]))

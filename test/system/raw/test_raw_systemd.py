@@ -155,6 +155,26 @@ def test_request_with_eventfds_that_are_in_use_survives_the_keeper(service, repe
     witness.check()
 
 
+def test_one_eventfd_for_all_vectors_survives_keeper_after_keeper(service):
+    subject, witness = service.stations
+    vectors = list(subject.driver.interrupts.values())
+    event = os.eventfd(0, os.EFD_NONBLOCK)
+    subject.client.set_eventfds(IRQ_MSIX, 0, [event] * len(vectors))
+
+    for _ in range(3):
+        service.controller.crash()
+        subject.check()
+        assert os.eventfd_read(event) > 0
+        witness.check()
+
+    subject.client.set_eventfds(IRQ_MSIX, 0, vectors)
+    os.close(event)
+    service.controller.crash()
+    subject.check()
+    names = service.manager.names()
+    assert not [name for name in names if name != name.lower()], f"kept twice without need: {names}"
+
+
 def test_devices_can_be_plugged_and_unplugged_after_a_restart(service):
     service.controller.restart()
 

@@ -192,6 +192,77 @@ def test_memory_is_added_and_removed_under_running_rings(vdriver, vfar, vdevice,
         both_ways(vdriver, vfar, vdevice)
 
 
+@pytest.mark.parametrize("gap_s", [0, 0.02], ids=["at once", "after a while"])
+@pytest.mark.parametrize("part", ["buffers", "memory"], ids=["of packets", "of rings"])
+def test_region_that_changes_under_running_rings(vdriver, vfar, vdevice, vclient, part, gap_s):
+    """As QEMU changes a slot: it removes one and adds another, and the driver knows of neither."""
+    vdriver.start()
+    both_ways(vdriver, vfar, vdevice)
+    region, fd = vclient.regions[getattr(vdriver, part).iova]
+    for number in range(20):
+        payload = b"in the gap %d " % number + bytes(64)
+        vclient.remove_region(region)
+        vdriver.post_frame(frame(BROADCAST, payload))
+        vfar.send(frame(vdevice.mac, payload))
+        time.sleep(gap_s)
+        vclient.add_region(region, fd)
+        vdriver.wait_used(1, "frame that was sent in the gap")
+        wait_for(lambda: (vfar.receive() or b"")[14:14 + len(payload)] == payload, "frame from the gap")
+        both_ways(vdriver, vfar, vdevice, b"after gap %d" % number)
+        assert not vdriver.needs_reset()
+
+
+def test_region_that_stays_away_costs_its_device_alone(vdriver, vfar, vdevice, vclient, lab):
+    vdriver.start()
+    both_ways(vdriver, vfar, vdevice)
+    region, _ = vclient.regions[vdriver.buffers.iova]
+    vclient.remove_region(region)
+    vdriver.post_frame(frame(BROADCAST, bytes(64)))
+    wait_for(vdriver.needs_reset, "the device to say that it has failed")
+    lab.check()
+
+
+@pytest.mark.parametrize("polled", [(0, 1), (0,), (1,)], ids=["both", "receive", "transmit"])
+def test_ring_without_eventfds_is_polled(vclient, vfar, vdevice, polled):
+    driver = VhostNet(vclient, polled=polled)
+    driver.start()
+    for number in range(10):
+        both_ways(driver, vfar, vdevice, b"polled %d" % number)
+        time.sleep(0.1)  # as long as others fall asleep in
+    driver.close()
+
+
+def test_polled_ring_without_buffers_gets_its_packets_when_it_has(vclient, vfar, vdevice):
+    driver = VhostNet(vclient, polled=(0, 1))
+    driver.start(rx_buffers=0)
+    payload = b"early" + bytes(64)
+    # The first may come before the TAP has its queue.
+    for _ in range(3):
+        vfar.send(frame(vdevice.mac, payload))
+        time.sleep(0.1)
+    driver.fill(0, 4)
+    assert driver.receive(wanted=lambda data: data[14:14 + len(payload)] == payload)
+    driver.close()
+
+
+def test_ring_may_get_its_eventfd_late(vclient, vfar, vdevice):
+    driver = VhostNet(vclient, polled=(0, 1))
+    driver.start()
+    both_ways(driver, vfar, vdevice)
+    driver.polled = ()
+    for queue in (0, 1):
+        vclient.set_vring_fd(vh.SET_VRING_KICK, queue, driver.kicks[queue])
+        vclient.set_vring_fd(vh.SET_VRING_CALL, queue, driver.interrupts[queue])
+    time.sleep(0.2)
+    both_ways(driver, vfar, vdevice)
+    assert driver.interrupted(0) and driver.interrupted(1)
+    for queue in (0, 1):
+        vclient.set_vring_fd(vh.SET_VRING_KICK, queue)
+    time.sleep(0.2)
+    both_ways(driver, vfar, vdevice)
+    driver.close()
+
+
 def test_same_table_again_disturbs_nobody(vdevice, vfar):
     with connect(vdevice, protocol=vh.P_MQ | vh.P_REPLY_ACK) as client:
         driver = VhostNet(client)

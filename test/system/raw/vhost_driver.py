@@ -8,26 +8,29 @@ of them is different.
 
 import os
 
-from virtio_driver import (F_MAC, F_MQ, F_STATUS, F_VERSION_1, STATUS_ACKNOWLEDGE, STATUS_DRIVER,
-                           STATUS_DRIVER_OK, STATUS_FEATURES_OK, WAIT_S, GuestMemory, SplitRing,
-                           VirtioNet)
+from virtio_driver import (F_MAC, F_MQ, F_STATUS, F_VERSION_1, NET_HEADER, STATUS_ACKNOWLEDGE,
+                           STATUS_DRIVER, STATUS_DRIVER_OK, STATUS_FEATURES_OK, WAIT_S, GuestMemory,
+                           SplitRing, VirtioNet)
 from virtnet_test import vhost_user as vh
 
 BASIC_FEATURES = F_VERSION_1 | F_MAC | F_STATUS | F_MQ | vh.F_PROTOCOL_FEATURES
 
 
 class VhostNet(VirtioNet):
-    """start() runs the rings; those are in `rings` by queue."""
+    """start() runs the rings; those are in `rings` by queue. polled: queues whose rings have no eventfds."""
 
-    def __init__(self, client, memory=None, buffers=None):  # pylint: disable=super-init-not-called
+    def __init__(self, client, memory=None, buffers=None, polled=()):  # pylint: disable=super-init-not-called
         self.client = client
         self.memory = memory or GuestMemory(client)
         self.buffers = buffers or self.memory
         self.rings = {}
+        self.polled = polled
         self.kicks = {}
         self.interrupts = {}  # by queue
         self.rx_address = {}
         self.features = 0
+        self.header = NET_HEADER
+        self.received_header = None
         self.proven = False
 
     def close(self):
@@ -71,8 +74,9 @@ class VhostNet(VirtioNet):
         client.set_vring_num(queue, ring.size)
         client.set_vring_base(queue, base)
         client.set_vring_addr(queue, ring.desc, ring.avail, ring.used)
-        client.set_vring_fd(vh.SET_VRING_KICK, queue, self.kicks[queue])
-        client.set_vring_fd(vh.SET_VRING_CALL, queue, self.interrupts[queue])
+        kick, call = (None, None) if queue in self.polled else (self.kicks[queue], self.interrupts[queue])
+        client.set_vring_fd(vh.SET_VRING_KICK, queue, kick)
+        client.set_vring_fd(vh.SET_VRING_CALL, queue, call)
 
     def stop_ring(self, queue):
         """Position of the ring."""

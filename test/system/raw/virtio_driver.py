@@ -37,6 +37,7 @@ F_EVENT_IDX = 1 << 29
 F_VERSION_1 = 1 << 32
 F_RING_PACKED = 1 << 34
 F_RING_RESET = 1 << 40
+F_HASH_REPORT = 1 << 57
 BASIC_FEATURES = (F_VERSION_1 | F_MAC | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC_ADDR |
                   F_GUEST_ANNOUNCE | F_MQ | F_INDIRECT_DESC)
 
@@ -45,6 +46,7 @@ DESC_WRITE = 2
 DESC_INDIRECT = 4
 
 NET_HEADER = bytes(12)
+NET_HEADER_WITH_HASH = bytes(20)
 CTRL_OK = 0
 CTRL_ERR = 1
 NO_VECTOR = 0xffff
@@ -270,6 +272,8 @@ class VirtioNet:
         self.rx_address = {}
         self.ctrl = None
         self.features = 0
+        self.header = NET_HEADER  # of a frame to be sent, and as long as those of received ones
+        self.received_header = None  # of the last received frame
         self.proven = False  # a frame was received since start()
 
     def close(self):
@@ -289,6 +293,7 @@ class VirtioNet:
         registers.set("device_status", STATUS_ACKNOWLEDGE)
         registers.set("device_status", STATUS_ACKNOWLEDGE | STATUS_DRIVER)
         self.features = features & registers.features()
+        self.header = NET_HEADER_WITH_HASH if self.features & F_HASH_REPORT else NET_HEADER
         registers.accept_features(self.features)
         registers.set("device_status", STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK)
         assert registers.status() & STATUS_FEATURES_OK, "the device refused the features"
@@ -400,18 +405,20 @@ class VirtioNet:
             head, length = self.wait_used(queue, "received frame",
                                           max(0, give_up - time.monotonic()))
             iova, room = self.rx_address.pop((queue, head))
-            assert len(NET_HEADER) <= length <= room, f"impossible used length {length}"
+            assert len(self.header) <= length <= room, f"impossible used length {length}"
             data = self.buffers.read(iova, length)
             head = self.submit(queue, [(iova, room, DESC_WRITE)])
             self.rx_address[queue, head] = (iova, room)
-            if wanted(data[len(NET_HEADER):]):
-                return data[len(NET_HEADER):]
+            if wanted(data[len(self.header):]):
+                self.received_header = data[:len(self.header)]
+                return data[len(self.header):]
 
-    def post_frame(self, frame, queue=TX, header=NET_HEADER):
+    def post_frame(self, frame, queue=TX, header=None):
         """Give the device a frame to send, without waiting for it."""
+        header = header or self.header
         return self.submit(queue, [(self.store(header + frame), len(header) + len(frame), 0)])
 
-    def send(self, frame, queue=TX, header=NET_HEADER):
+    def send(self, frame, queue=TX, header=None):
         """Send a frame and wait until the device has given the buffer back."""
         mark = self.buffers.used
         head = self.post_frame(frame, queue, header)

@@ -10,7 +10,7 @@ BITS = {
     "CTRL_RX": 18, "GUEST_ANNOUNCE": 21, "MQ": 22, "CTRL_MAC_ADDR": 23, "INDIRECT_DESC": 28, "EVENT_IDX": 29,
     "VERSION_1": 32, "ACCESS_PLATFORM": 33, "RING_PACKED": 34, "IN_ORDER": 35, "ORDER_PLATFORM": 36,
     "NOTIFICATION_DATA": 38, "RING_RESET": 40, "GUEST_USO4": 54, "GUEST_USO6": 55, "HOST_USO": 56,
-    "GUEST_HDRLEN": 59, "SPEED_DUPLEX": 63,
+    "HASH_REPORT": 57, "GUEST_HDRLEN": 59, "SPEED_DUPLEX": 63,
 }  # fmt: skip
 
 # Linux from which the driver takes a feature, those of 6.1 not named.

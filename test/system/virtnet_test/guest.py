@@ -19,7 +19,7 @@ KERNEL_TROUBLE = re.compile(r"Kernel panic|BUG:|Oops|WARNING: CPU|Call Trace|sof
 class Guest(GuestVM):
     """A VM whose network devices are found by their MAC."""
 
-    def netdev(self, mac, seconds=15):
+    def netdev(self, mac, seconds=30):
         """Name of the network device with that MAC, once the driver has made it."""
         find = f"grep -lix {mac} /sys/class/net/*/address | cut -d/ -f5"
         return wait_until(lambda: self.run(find, check=False).strip(), f"a network device {mac} in the guest", seconds)

@@ -12,6 +12,8 @@ from .guest import BOOT_SECONDS, Guest, VMError
 from .netns import Netns
 
 ROOT_PORTS = 8
+# Ten times what a boot takes if nothing else is to be done, and half as much again.
+BOOT_TRIES = (40, 60)
 
 
 class Lab:
@@ -46,13 +48,14 @@ class Lab:
 
     def boot(self, name="vm1", system=None, **options):
         """Start a VM, of the usual system or of another, and wait until it runs commands."""
-        try:
-            return self._boot(name, system, options, BOOT_SECONDS // 2)
-        except VMError:
-            # On a machine with much to do, a VM's serial port, over which commands go, may stop for good.
-            self.guests.pop(name).kill()
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-            return self._boot(name, system, options, BOOT_SECONDS)
+        for seconds in BOOT_TRIES:
+            try:
+                return self._boot(name, system, options, seconds)
+            except VMError:
+                # On a machine with much to do, a VM's serial port, over which commands go, may stop for good.
+                self.guests.pop(name).kill()
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+        return self._boot(name, system, options, BOOT_SECONDS)
 
     def _boot(self, name, system, options, seconds):
         guest = Guest.start(

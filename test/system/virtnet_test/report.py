@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 The virtnet authors
-"""pytest plugin: one line per test in test/run.sh's form, and the same in its file of results."""
+"""pytest plugin: one line per test in test/run.sh's form, and the same in its file of results; what each test took."""
 
+import collections
 import re
 from pathlib import Path
 
 
 class LineReport:
-    """Prints PASS, FAIL or SKIP and the test's name as soon as it is known."""
+    """Prints PASS, FAIL or SKIP and the test's name as soon as it is known. Beside the results, "seconds" has a line per
+    test; what tests share is on the account of the first."""
 
     def __init__(self, results, label, logs):
         self.results = Path(results)
@@ -15,6 +17,7 @@ class LineReport:
         self.logs = Path(logs)
         self.failed = set()
         self.called = set()
+        self.seconds = collections.Counter()
 
     @staticmethod
     def sentence(nodeid):
@@ -41,6 +44,10 @@ class LineReport:
             self.line("fail", nodeid, str(path))
 
     def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid] += report.duration
+        if report.when == "teardown":
+            with open(self.results.with_name("seconds"), "a", encoding="utf-8") as times:
+                times.write(f"{self.seconds[report.nodeid]:8.2f}\t{self.label}: {self.sentence(report.nodeid)}\n")
         if report.failed:
             sections = "".join(f"\n--- {title}\n{text}" for title, text in report.sections)
             self.failure(report.nodeid, f"({report.when})\n{report.longreprtext}\n{sections}\n")

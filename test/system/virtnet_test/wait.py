@@ -7,7 +7,7 @@ import signal
 import time
 
 
-def wait_until(condition, what, seconds=15, pause=0.05):
+def wait_until(condition, what, seconds=30, pause=0.05):
     """Value of condition() once it is true; a failed test that names what did not come after that many seconds."""
     deadline = time.monotonic() + seconds
     while True:

@@ -9,6 +9,8 @@ from .wait import wait_until
 
 IPERF_PORT = 5201
 FILE_PORT = 8000
+# Bytes a second with which datagrams flow, in an emulated CPU on a machine with other things to do; 2.5 MB are sent.
+DATAGRAMS_FLOW = 100_000
 
 # Writes of a sender: a byte, around a segment, around a page, more than a segment of 64 KiB.
 ODD_SIZES = (1, 7, 535, 1447, 1448, 1449, 4095, 4097, 9001, 65483, 65537)
