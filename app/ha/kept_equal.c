@@ -93,30 +93,42 @@ kept_equal_end(struct kept *k)
 	k->files = NULL;
 }
 
-union control {
-	struct cmsghdr align;
-	char buf[CMSG_SPACE(sizeof(int))];
+/* A message of one byte with room for a descriptor. */
+struct parcel {
+	struct msghdr msg;
+	struct iovec iov;
+	char byte;
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
 };
+
+static void
+parcel_init(struct parcel *p)
+{
+	*p = (struct parcel){.iov = {.iov_base = &p->byte, .iov_len = 1}};
+	p->msg = (struct msghdr){
+		.msg_iov = &p->iov,
+		.msg_iovlen = 1,
+		.msg_control = p->control.buf,
+		.msg_controllen = sizeof(p->control.buf),
+	};
+}
 
 static int
 put_in(int sock, int fd)
 {
-	union control control = {.buf = {0}};
-	char byte = 0;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	struct parcel p;
+	struct cmsghdr *c;
 
+	parcel_init(&p);
+	c = CMSG_FIRSTHDR(&p.msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+	return sendmsg(sock, &p.msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 int
@@ -138,21 +150,14 @@ kept_wrap(int fd)
 int
 kept_unwrap(int sock)
 {
-	union control control;
-	char byte;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
+	struct parcel p;
 	const struct cmsghdr *c;
 	int fd;
 
-	if (recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+	parcel_init(&p);
+	if (recvmsg(sock, &p.msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
 		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
+	c = CMSG_FIRSTHDR(&p.msg);
 	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
 		c->cmsg_len != CMSG_LEN(sizeof(int)))
 		return -EBADMSG;

@@ -291,16 +291,18 @@ net_hash_packet(const struct net_hash *h, const struct rte_mbuf *m)
 {
 	uint8_t buf[NET_ETHER_LOOK];
 	const uint32_t len = RTE_MIN(m->pkt_len, (uint32_t)sizeof(buf));
-	const uint8_t *hdr = rte_pktmbuf_read(m, 0, len, buf);
+	const uint8_t *hdr;
 	uint16_t l3;
 
-	if (h->types != 0) {
-		switch (net_ether_skip(hdr, len, &l3)) {
-		case RTE_ETHER_TYPE_IPV4:
-			return hash_ipv4(h, m, l3);
-		case RTE_ETHER_TYPE_IPV6:
-			return hash_ipv6(h, m, l3);
-		}
+	/* As long as the driver has not asked for any, packets need not be looked at. */
+	if (h->types == 0)
+		return (struct net_hdr_hash){0};
+	hdr = rte_pktmbuf_read(m, 0, len, buf);
+	switch (net_ether_skip(hdr, len, &l3)) {
+	case RTE_ETHER_TYPE_IPV4:
+		return hash_ipv4(h, m, l3);
+	case RTE_ETHER_TYPE_IPV6:
+		return hash_ipv6(h, m, l3);
 	}
 	return (struct net_hdr_hash){0};
 }

@@ -160,7 +160,7 @@ is_late(struct pci_irqs *irqs, uint64_t now)
 }
 
 static void
-took(struct pci_irqs *irqs, uint64_t now, uint64_t ns)
+took(struct pci_irqs *irqs, uint64_t ns)
 {
 	const int64_t sample = ns < SIGNAL_SAMPLE_MAX_NS ? (int64_t)ns : SIGNAL_SAMPLE_MAX_NS;
 	int64_t average = __atomic_load_n(&irqs->average_ns, __ATOMIC_RELAXED);
@@ -218,7 +218,7 @@ slot_signal(struct pci_irqs *irqs, unsigned int vector, int fd)
 		took_cpu(irqs, now, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu);
 	} else {
 		what = pci_signal(fd);
-		took(irqs, now, clock_ns(CLOCK_MONOTONIC) - now);
+		took(irqs, clock_ns(CLOCK_MONOTONIC) - now);
 	}
 	if (what == PCI_SIGNAL_LATER)
 		pci_late_raise(irqs->late, vector);

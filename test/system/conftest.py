@@ -110,3 +110,9 @@ def own_lab(request, make_lab):
 def guest(lab):
     """The running VM vm1, without a network device."""
     return lab.boot("vm1")
+
+
+@pytest.fixture(scope="module")
+def supported(lab):
+    """Feature bits that the lab's controller supports."""
+    return int(lab.cli.good("list")["controller"]["supported_features"]["value"], 16)

@@ -11,6 +11,7 @@ import pytest
 
 from virtnet_test.features import check_accepted, mask
 from virtnet_test.group import Group
+from virtnet_test.toeplitz import toeplitz
 from virtnet_test.wait import wait_until
 from virtnet_test.wire import Wire
 
@@ -44,11 +45,6 @@ def guest(lab):
     return lab.boot("vm1", memory=512)
 
 
-@pytest.fixture(scope="module")
-def supported(lab):
-    return int(lab.cli.good("list")["controller"]["supported_features"]["value"], 16)
-
-
 @pytest.fixture(scope="module", params=list(LAYOUTS))
 def wire(request, lab, guest, supported):
     features = supported & ~mask("NOTIFICATION_DATA", *LAYOUTS[request.param])
@@ -65,15 +61,6 @@ def packet_hashes(wire, build):
 def key_of(guest):
     """Linux gives every device the first bytes of this one."""
     return bytes.fromhex(guest.run("cat /proc/sys/net/core/netdev_rss_key").strip().replace(":", ""))[:40]
-
-
-def toeplitz(key, data):
-    number, size = int.from_bytes(key, "big"), 8 * len(key)
-    value = 0
-    for at in range(8 * len(data)):
-        if data[at // 8] & 0x80 >> at % 8:
-            value ^= number >> (size - 32 - at) & 0xFFFFFFFF
-    return value
 
 
 def expected(wire, port):

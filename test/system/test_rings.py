@@ -41,11 +41,6 @@ def guest(lab):
 
 
 @pytest.fixture(scope="module")
-def supported(lab):
-    return int(lab.cli.good("list")["controller"]["supported_features"]["value"], 16)
-
-
-@pytest.fixture(scope="module")
 def wires():
     """Those that there are so far, by layout."""
     return {}

@@ -10,7 +10,7 @@
 
 #include "keeper_link_bench.h"
 #include "sock/discard.h"
-#include "sock_stubborn.h"
+#include "sock_lingering.h"
 #include "virtnet/device_release.h"
 
 #define HANG_SECONDS 20
@@ -433,12 +433,12 @@ descriptors_that_do_not_close_hold_up_nobody_but_their_client(void **state)
 {
 	const unsigned int enough = SOCK_CLOSER_MAX / (MAILBOX_FDS_MAX - 1) + 1;
 	int before, peer, sock;
-	struct stubborn s;
+	struct lingering s;
 
 	(void)state;
 	make_door(true);
 	before = open_fds();
-	sock = stubborn_in_socket(&s, &peer);
+	sock = lingering_in_socket(&s, &peer);
 	request_of(sock);
 	for (unsigned int i = 1; i < enough; i++)
 		request_of(-1);

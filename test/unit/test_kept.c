@@ -5,7 +5,7 @@
 /* Kept devices: a device's life with one process, from OPEN to CLOSED. */
 
 #include "kept_fixture.h"
-#include "sock_stubborn.h"
+#include "sock_lingering.h"
 
 /* ---- OPEN */
 
@@ -351,10 +351,10 @@ clients_descriptor_that_does_not_close_keeps_nobody_from_being_closed(void **sta
 {
 	struct bench *b = *state;
 	int before = open_fds(), peer[2], next = memfd("next");
-	struct stubborn s[2];
+	struct lingering s[2];
 
 	for (unsigned int i = 0; i < 2; i++) {
-		int sock = stubborn_in_socket(&s[i], &peer[i]);
+		int sock = lingering_in_socket(&s[i], &peer[i]);
 
 		assert_int_equal(emu_store(b, HA_FD_TRANSPORT, i, sock), 0);
 		close(sock);

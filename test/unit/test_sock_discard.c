@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #include "sock/discard.h"
-#include "sock_stubborn.h"
+#include "sock_lingering.h"
 
 #define MESSAGE_FDS 253 /* the kernel's limit */
 
@@ -46,7 +46,7 @@ client_has_one_thread_and_sockets_keep_what_lies_in_them(void **state)
 	struct sock_closer *closer = sock_closer_create();
 	const unsigned int threads_before = threads();
 	const int before = open_fds(), null = null_fd();
-	struct stubborn s[12];
+	struct lingering s[12];
 	int many[MESSAGE_FDS];
 
 	for (unsigned int i = 1; i < MESSAGE_FDS; i++)
@@ -56,7 +56,7 @@ client_has_one_thread_and_sockets_keep_what_lies_in_them(void **state)
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 		for (unsigned int m = 0; m < 4; m++) {
-			s[4 * i + m] = stubborn_new();
+			s[4 * i + m] = lingering_new();
 			many[0] = s[4 * i + m].fd;
 			send_fds(sv[1], many, MESSAGE_FDS);
 			close(many[0]);
@@ -82,7 +82,7 @@ others_are_closed_while_one_is_not(void **state)
 {
 	struct sock_closer *bad = sock_closer_create(), *good = sock_closer_create();
 	const int before = open_fds();
-	struct stubborn s = stubborn_new();
+	struct lingering s = lingering_new();
 	int null = null_fd();
 
 	sock_discard(bad, &s.fd, 1);
@@ -100,7 +100,7 @@ closer_is_full_when_all_together_have_too_much(void **state)
 	enum { N = SOCK_CLOSERS_MAX / SOCK_CLOSER_MAX + 1 };
 	struct sock_closer *one = sock_closer_create(), *many[N];
 	int before = open_fds(), fds[SOCK_CLOSER_MAX - 1];
-	struct stubborn s[N], last = stubborn_new();
+	struct lingering s[N], last = lingering_new();
 	struct rlimit was, more;
 
 	getrlimit(RLIMIT_NOFILE, &was);
@@ -108,7 +108,7 @@ closer_is_full_when_all_together_have_too_much(void **state)
 	setrlimit(RLIMIT_NOFILE, &more);
 	for (unsigned int i = 0; i < N; i++) {
 		many[i] = sock_closer_create();
-		s[i] = stubborn_new();
+		s[i] = lingering_new();
 		for (unsigned int k = 0; k < SOCK_CLOSER_MAX - 1; k++)
 			fds[k] = k == 0 ? s[i].fd : null_fd();
 		sock_discard(many[i], fds, SOCK_CLOSER_MAX - 1);
@@ -128,37 +128,34 @@ closer_is_full_when_all_together_have_too_much(void **state)
 	setrlimit(RLIMIT_NOFILE, &was);
 }
 
-/* In a process that can have no thread: its stack would not fit. */
+/* In a process that can have no thread (its stack would not fit), and that alone has the socket. */
 static void
-discard_without_threads(struct stubborn *s)
+discard_without_threads(void)
 {
 	const struct rlimit none = {0, 0};
 	struct sock_closer *closer = sock_closer_create();
+	struct lingering s = lingering_new();
 
 	setrlimit(RLIMIT_AS, &none);
 	alarm(STUCK_S);
-	sock_discard(closer, &s->fd, 1);
+	sock_discard(closer, &s.fd, 1);
 	_exit(EXIT_SUCCESS);
 }
 
 static void
 without_threads_nobody_waits_either(void **state)
 {
-	struct stubborn s;
 	pid_t child;
 	int status;
 
 #ifdef __SANITIZE_ADDRESS__
 	skip(); /* it needs more room itself */
 #endif
-	s = stubborn_new();
 	child = fork();
 	if (child == 0)
-		discard_without_threads(&s);
-	close(s.fd);
+		discard_without_threads();
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	close(s.peer);
 }
 
 static void
@@ -180,9 +177,9 @@ peer_is_hung_up_at_once_and_told_of_no_error(void **state)
 {
 	struct sock_closer *closer = sock_closer_create();
 	const int before = open_fds();
-	struct stubborn s;
+	struct lingering s;
 	char byte;
-	int peer, sock = stubborn_in_socket(&s, &peer);
+	int peer, sock = lingering_in_socket(&s, &peer);
 
 	assert_int_equal(send(peer, "more", 4, 0), 4);
 	alarm(STUCK_S);
@@ -211,7 +208,7 @@ unix_socket(int type, bool listening)
 static void
 connection_is_a_stream_socket_with_a_peer(void **state)
 {
-	struct stubborn tcp = stubborn_new();
+	struct lingering tcp = lingering_new();
 	int stream[2], packets[2], pipes[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);

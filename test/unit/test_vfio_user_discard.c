@@ -7,12 +7,12 @@
  */
 
 #include "sock/discard.h"
-#include "sock_stubborn.h"
+#include "sock_lingering.h"
 #include "vfio_user_front_bench.h"
 
 /* Sends it, and closes the test's own: the receiver's close is the last one, which lingers. */
 static void
-send_stubborn(int sock, uint16_t id, const struct stubborn *s)
+send_lingering(int sock, uint16_t id, const struct lingering *s)
 {
 	raw_send(sock,
 		(struct raw){
@@ -50,11 +50,11 @@ memory_and_eventfds_are_harmless_all_else_is_not(void **state)
 }
 
 static void
-stubborn_descriptor_is_closed_by_somebody_else(void **state)
+lingering_descriptor_is_closed_by_somebody_else(void **state)
 {
 	struct sock_closer *closer = sock_closer_create();
 	const int before = open_fds();
-	struct stubborn s = stubborn_new();
+	struct lingering s = lingering_new();
 
 	alarm(STUCK_S);
 	sock_discard(closer, (int[]){-1, s.fd, memfd("x")}, 3);
@@ -70,7 +70,7 @@ closer_is_full_while_too_many_do_not_close(void **state)
 	struct sock_closer *closer = sock_closer_create();
 	const int before = open_fds();
 	int fds[SOCK_CLOSER_MAX];
-	struct stubborn s = stubborn_new();
+	struct lingering s = lingering_new();
 
 	fds[0] = s.fd;
 	for (unsigned int i = 1; i < SOCK_CLOSER_MAX; i++)
@@ -111,13 +111,13 @@ message_with_anything_but_memory_and_eventfds_is_refused(void **state)
 }
 
 static void
-stubborn_descriptor_of_a_message_holds_nobody_up(void **state)
+lingering_descriptor_of_a_message_holds_nobody_up(void **state)
 {
 	struct bench *b = *state;
 	int s = negotiated_client(b), fds = open_fds();
-	struct stubborn st = stubborn_new();
+	struct lingering st = lingering_new();
 
-	send_stubborn(s, 2, &st);
+	send_lingering(s, 2, &st);
 	pump_unstuck(b);
 	assert_reply(s, 2, EINVAL);
 	let_go(&st, fds);
@@ -126,11 +126,11 @@ stubborn_descriptor_of_a_message_holds_nobody_up(void **state)
 
 /* More than a message may have. */
 static void
-stubborn_descriptor_among_too_many_ends_the_connection(void **state)
+lingering_descriptor_among_too_many_ends_the_connection(void **state)
 {
 	struct bench *b = *state;
 	int s = negotiated_client(b), fds = open_fds(), many[VFIO_USER_FDS_MAX + 1];
-	struct stubborn st = stubborn_new();
+	struct lingering st = lingering_new();
 
 	for (unsigned int i = 0; i < VFIO_USER_FDS_MAX + 1; i++)
 		many[i] = st.fd;
@@ -170,16 +170,16 @@ too_many_descriptors_end_the_connection_before_the_message_does(void **state)
 }
 
 static void
-stubborn_descriptor_that_was_never_read_holds_nobody_up(void **state)
+lingering_descriptor_that_was_never_read_holds_nobody_up(void **state)
 {
 	struct bench *b = *state;
 	int fds = open_fds(), s = negotiated_client(b);
-	struct stubborn st = stubborn_new();
+	struct lingering st = lingering_new();
 
 	b->hold = true;
 	send_reset(s, 2);
 	pump(b->place.base);
-	send_stubborn(s, 3, &st);
+	send_lingering(s, 3, &st);
 	close(s);
 	alarm(STUCK_S);
 	sock_front_disconnect(b->front);
@@ -189,11 +189,11 @@ stubborn_descriptor_that_was_never_read_holds_nobody_up(void **state)
 }
 
 static void
-stubborn_descriptor_with_an_urgent_byte_holds_nobody_up(void **state)
+lingering_descriptor_with_an_urgent_byte_holds_nobody_up(void **state)
 {
 	struct bench *b = *state;
 	int s = negotiated_client(b), fds = open_fds();
-	struct stubborn st = stubborn_new();
+	struct lingering st = lingering_new();
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {.iov_base = (char[]){0}, .iov_len = 1};
 	struct msghdr msg = {.msg_iov = &iov,
@@ -219,13 +219,13 @@ stubborn_descriptor_with_an_urgent_byte_holds_nobody_up(void **state)
 }
 
 static void
-stubborn_descriptor_of_a_surplus_client_holds_nobody_up(void **state)
+lingering_descriptor_of_a_surplus_client_holds_nobody_up(void **state)
 {
 	struct bench *b = *state;
 	int first = client(b), fds = open_fds(), second = client(b);
-	struct stubborn st = stubborn_new();
+	struct lingering st = lingering_new();
 
-	send_stubborn(second, 2, &st);
+	send_lingering(second, 2, &st);
 	pump_unstuck(b);
 	assert_reply(second, 2, EBUSY);
 	close(second);
@@ -234,13 +234,13 @@ stubborn_descriptor_of_a_surplus_client_holds_nobody_up(void **state)
 }
 
 static void
-stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up(void **state)
+lingering_descriptor_of_a_client_never_accepted_holds_nobody_up(void **state)
 {
 	struct bench *b = *state;
 	int fds = open_fds(), s = raw_connect(b->place.path);
-	struct stubborn st = stubborn_new();
+	struct lingering st = lingering_new();
 
-	send_stubborn(s, 1, &st);
+	send_lingering(s, 1, &st);
 	alarm(STUCK_S);
 	sock_front_destroy(b->front);
 	alarm(0);
@@ -251,12 +251,12 @@ stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up(void **state)
 
 /* As many messages as make it full, and one more, which is not read. */
 static void
-fill_closer(struct bench *b, int s, struct stubborn *st)
+fill_closer(struct bench *b, int s, struct lingering *st)
 {
 	const unsigned int messages = SOCK_CLOSER_MAX / VFIO_USER_FDS_MAX;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), many[VFIO_USER_FDS_MAX];
 
-	*st = stubborn_new();
+	*st = lingering_new();
 	for (unsigned int i = 0; i < messages; i++) {
 		for (unsigned int k = 0; k < VFIO_USER_FDS_MAX; k++)
 			many[k] = i == 0 && k == 0 ? st->fd : null;
@@ -279,7 +279,7 @@ client_whose_descriptors_do_not_close_is_not_read_on(void **state)
 {
 	struct bench *b = *state;
 	int s = negotiated_client(b), fds = open_fds();
-	struct stubborn st;
+	struct lingering st;
 
 	fill_closer(b, s, &st);
 	let_go(&st, fds);
@@ -294,7 +294,7 @@ client_whose_descriptors_never_close_loses_its_connection(void **state)
 {
 	struct bench *b = *state;
 	int before = open_fds(), s = negotiated_client(b), next;
-	struct stubborn st;
+	struct lingering st;
 
 	fill_closer(b, s, &st);
 	alarm(STUCK_S);
@@ -319,16 +319,16 @@ test_vfio_user_discard(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_and_eventfds_are_harmless_all_else_is_not),
-		cmocka_unit_test(stubborn_descriptor_is_closed_by_somebody_else),
+		cmocka_unit_test(lingering_descriptor_is_closed_by_somebody_else),
 		cmocka_unit_test(closer_is_full_while_too_many_do_not_close),
 		T(message_with_anything_but_memory_and_eventfds_is_refused),
-		T(stubborn_descriptor_of_a_message_holds_nobody_up),
-		T(stubborn_descriptor_among_too_many_ends_the_connection),
+		T(lingering_descriptor_of_a_message_holds_nobody_up),
+		T(lingering_descriptor_among_too_many_ends_the_connection),
 		T(too_many_descriptors_end_the_connection_before_the_message_does),
-		T(stubborn_descriptor_that_was_never_read_holds_nobody_up),
-		T(stubborn_descriptor_with_an_urgent_byte_holds_nobody_up),
-		T(stubborn_descriptor_of_a_surplus_client_holds_nobody_up),
-		T(stubborn_descriptor_of_a_client_never_accepted_holds_nobody_up),
+		T(lingering_descriptor_that_was_never_read_holds_nobody_up),
+		T(lingering_descriptor_with_an_urgent_byte_holds_nobody_up),
+		T(lingering_descriptor_of_a_surplus_client_holds_nobody_up),
+		T(lingering_descriptor_of_a_client_never_accepted_holds_nobody_up),
 		T(client_whose_descriptors_do_not_close_is_not_read_on),
 		T(client_whose_descriptors_never_close_loses_its_connection),
 	};

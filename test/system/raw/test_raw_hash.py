@@ -15,6 +15,7 @@ from test_raw_adopt import crash
 from test_raw_traffic import exchange
 from virtio_driver import (BASIC_FEATURES, CTRL_ERR, CTRL_OK, F_HASH_REPORT, GuestMemory, VirtioNet)
 from virtnet_test.group import Group
+from virtnet_test.toeplitz import toeplitz
 
 MAC = "0C:C4:7A:FF:22:31"
 CLASS_MQ = 4
@@ -35,16 +36,6 @@ def bit(report):
 
 def hash_config(types, key=KEY, reserved=bytes(8)):
     return struct.pack("<I", types) + reserved + bytes([len(key)]) + key
-
-
-def toeplitz(key, data):
-    """By the book: for each bit that is set, the key's 32 bits from there on."""
-    number, size = int.from_bytes(key, "big"), 8 * len(key)
-    value = 0
-    for at in range(8 * len(data)):
-        if data[at // 8] & 0x80 >> at % 8:
-            value ^= number >> (size - 32 - at) & 0xffffffff
-    return value
 
 
 def packed(address):

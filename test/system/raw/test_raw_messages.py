@@ -169,12 +169,15 @@ def test_descriptors_that_a_command_does_not_take_are_refused(client, count):
     serves(client)
 
 
-@pytest.mark.parametrize("count", [17, 100, 253])
-def test_more_descriptors_than_any_command_takes_end_the_connection(client, reconnect, count):
+@pytest.mark.parametrize("count", [17, 60, 100, 253])
+@pytest.mark.parametrize("command", [vu.GET_INFO, vu.DMA_MAP, vu.SET_IRQS, vu.REGION_READ])
+def test_more_descriptors_than_any_command_takes_end_the_connection(client, reconnect, lab, command, count):
+    before = lab.descriptors()
     with open("/dev/null", "rb") as file, pytest.raises(Disconnected):
-        client.call(vu.GET_INFO, struct.pack("<IIII", 16, 0, 0, 0), fds=[file.fileno()] * count)
+        client.call(command, bytes(20), fds=[file.fileno()] * count)
     client.close()
     serves(reconnect())
+    assert lab.descriptors() == before
 
 
 def test_descriptors_sent_with_refused_messages_are_closed(client, lab):

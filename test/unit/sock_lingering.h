@@ -2,8 +2,8 @@
  * Copyright(c) 2026 The virtnet authors
  */
 
-#ifndef TEST_UNIT_SOCK_STUBBORN_H
-#define TEST_UNIT_SOCK_STUBBORN_H
+#ifndef TEST_UNIT_SOCK_LINGERING_H
+#define TEST_UNIT_SOCK_LINGERING_H
 
 /**
  * @file
@@ -18,13 +18,13 @@
 #define LINGER_S 60
 #define STUCK_S	 20
 
-struct stubborn {
+struct lingering {
 	int fd;
 	int peer;
 };
 
-UNUSED static struct stubborn
-stubborn_new(void)
+UNUSED static struct lingering
+lingering_new(void)
 {
 	const struct linger linger = {.l_onoff = 1, .l_linger = LINGER_S};
 	struct sockaddr_in addr = {
@@ -32,7 +32,7 @@ stubborn_new(void)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(addr);
 	static const char data[65536];
-	struct stubborn s;
+	struct lingering s;
 
 	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(listener, 1), 0);
@@ -69,18 +69,18 @@ send_fds(int sock, const int *fds, unsigned int n)
 }
 
 /*
- * A connected socket with a stubborn descriptor in its queue, and nowhere else: who closes the
+ * A connected socket with a lingering descriptor in its queue, and nowhere else: who closes the
  * socket last closes that.
  * @param s     filled, but for s->fd
  * @param peer  of the socket
  */
 UNUSED static int
-stubborn_in_socket(struct stubborn *s, int *peer)
+lingering_in_socket(struct lingering *s, int *peer)
 {
 	int sv[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	*s = stubborn_new();
+	*s = lingering_new();
 	send_fds(sv[1], &s->fd, 1);
 	close(s->fd);
 	s->fd = -1;
@@ -90,7 +90,7 @@ stubborn_in_socket(struct stubborn *s, int *peer)
 
 /* Its peer resets the connection, which ends the wait. */
 UNUSED static void
-let_go(struct stubborn *s, int fds_expected)
+let_go(struct lingering *s, int fds_expected)
 {
 	close(s->peer);
 	alarm(STUCK_S);
@@ -99,4 +99,4 @@ let_go(struct stubborn *s, int fds_expected)
 	alarm(0);
 }
 
-#endif /* TEST_UNIT_SOCK_STUBBORN_H */
+#endif /* TEST_UNIT_SOCK_LINGERING_H */
