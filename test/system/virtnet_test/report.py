@@ -28,20 +28,29 @@ class LineReport:
         name = f"{Path(path).stem.replace('test_', '', 1)}: {words}".strip()
         return f"{name} {bracket}{parameters}" if bracket else name
 
-    def line(self, verdict, nodeid, detail=""):
+    @staticmethod
+    def reason(report):
+        """Where (from the test down) and why, on one line: what is left of a run whose logs are not."""
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if not crash:
+            return ""
+        where = [entry.reprfileloc for entry in report.longrepr.reprtraceback.reprentries if entry.reprfileloc]
+        return " > ".join(f"{Path(at.path).name}:{at.lineno}" for at in where) + f": {crash.message.splitlines()[0]}"
+
+    def line(self, verdict, nodeid, detail="", why=""):
         name = f"{self.label}: {self.sentence(nodeid)}"
         with open(self.results, "a", encoding="utf-8") as results:
             results.write(f"{verdict}\t{name}\t{detail}\n")
-        print(f"{verdict.upper()}  {name}{f'  ({detail})' if detail else ''}", flush=True)
+        print(f"{verdict.upper()}  {name}{f'  ({detail})' if detail else ''}{f'  {why}' if why else ''}", flush=True)
 
-    def failure(self, nodeid, text):
+    def failure(self, nodeid, text, why=""):
         self.logs.mkdir(parents=True, exist_ok=True)
         path = self.logs / (re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid) + ".log")
         with open(path, "a", encoding="utf-8") as log:
             log.write(text)
         if nodeid not in self.failed:
             self.failed.add(nodeid)
-            self.line("fail", nodeid, str(path))
+            self.line("fail", nodeid, str(path), why)
 
     def pytest_runtest_logreport(self, report):
         self.seconds[report.nodeid] += report.duration
@@ -50,7 +59,7 @@ class LineReport:
                 times.write(f"{self.seconds[report.nodeid]:8.2f}\t{self.label}: {self.sentence(report.nodeid)}\n")
         if report.failed:
             sections = "".join(f"\n--- {title}\n{text}" for title, text in report.sections)
-            self.failure(report.nodeid, f"({report.when})\n{report.longreprtext}\n{sections}\n")
+            self.failure(report.nodeid, f"({report.when})\n{report.longreprtext}\n{sections}\n", self.reason(report))
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self.line("skip", report.nodeid, reason.removeprefix("Skipped: ").replace("\n", " "))
