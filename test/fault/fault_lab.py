@@ -15,7 +15,8 @@ from pathlib import Path
 from generator import Generator
 from virtnet_test.controller import Controller, Device
 from virtnet_test.features import mask
-from virtnet_test.group import Group, halted
+from virtnet_test.group import Group
+from virtnet_test.procs import halted
 from virtnet_test.wait import wait_until
 
 # Frames that wait in a TAP while nobody reads it: seconds of the generator's rate, so that none is lost there.

@@ -7,9 +7,13 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "test" / "system"))
+
+from virtnet_test.procs import threads  # noqa: E402  (the path comes first)
 
 
 def output(*command):
@@ -55,12 +59,7 @@ def cpu_times():
 
 def thread_times(pid):
     """(nanoseconds run, nanoseconds ready while something else ran) of each thread of a process."""
-    times = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            ran, waited, _ = map(int, (task / "schedstat").read_text().split())
-            times[task.name] = (ran, waited)
-    return times
+    return {thread: tuple(map(int, text.split()[:2])) for thread, text in threads(pid, "schedstat").items()}
 
 
 def busiest(before, after):

@@ -15,18 +15,14 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from machine import TOP, raise_group
-
-sys.path.insert(0, str(TOP / "test" / "system"))
-
-from virtnet_test.controller import Controller  # noqa: E402  (the path comes first)
-from virtnet_test.netns import Netns  # noqa: E402
-from virtnet_test.wait import wait_until  # noqa: E402
+from virtnet_test.controller import Controller
+from virtnet_test.netns import Netns
+from virtnet_test.wait import wait_until
 
 TELEMETRY_MAX = 16384
 # The simple Internet mix, in the order of load.c.

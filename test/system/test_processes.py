@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from virtnet_test.controller import Controller
+from virtnet_test.procs import cpu_time, zombie
 from virtnet_test.wait import wait_until
 
 MEMORY = 192  # MiB
@@ -49,19 +50,6 @@ def children(controller):
 
 def name_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-
-
-def is_there(pid):
-    """A dead process that nobody has reaped yet is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def cpu_time(pid):
-    """ns that all threads of a process have run."""
-    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
 def asleep(pid):
@@ -151,7 +139,7 @@ def test_nothing_is_left_after_a_stop(make, last):
     controller.process.send_signal(last)
 
     assert controller.process.wait(30) == 0
-    assert not any(is_there(pid) for pid in pids)
+    assert all(zombie(pid) for pid in pids)
     assert not list(Path(f"/var/run/dpdk/{controller.prefix}").glob("dpdk_telemetry*"))
     assert not list(controller.folder.glob("*VNET*.sock"))
     assert not controller.netns.links()
@@ -186,7 +174,7 @@ def test_nobody_outlives_the_keeper(make):
     controller.process.kill()
     controller.process.wait(30)
 
-    wait_until(lambda: not any(is_there(pid) for pid in pids), "the end of all processes", seconds=10)
+    wait_until(lambda: all(zombie(pid) for pid in pids), "the end of all processes", seconds=10)
 
 
 def test_restart_replaces_the_process_and_keeps_the_devices(make):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from virtnet_test import USERTOOLS
+from virtnet_test.procs import processes
 
 NAME = "virtnet-quickstart"
 RUN = Path("/run") / NAME
@@ -28,12 +29,8 @@ def quickstart(*options):
 
 def nothing_is_left():
     namespaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
-    processes = [
-        path
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if NAME in path.read_bytes().decode(errors="replace").split("\0")
-    ]
-    return NAME not in namespaces and not processes and not RUN.exists()
+    left = [pid for pid, arguments in processes(NAME) if NAME in arguments.split()]
+    return NAME not in namespaces and not left and not RUN.exists()
 
 
 def test_quickstart_shows_a_vm_talking_over_a_hotplugged_device():

@@ -17,6 +17,7 @@ import pytest
 
 from virtnet_test.controller import Controller
 from virtnet_test.group import Group
+from virtnet_test.procs import cpu_time
 from virtnet_test.wait import wait_until
 
 sys.path.append(str(Path(__file__).resolve().parent / "raw"))
@@ -278,13 +279,10 @@ def test_a_worker_sleeps_on_net_tap(lab):
     controller.netns.run(f"sysctl -qw net.ipv6.conf.{REP}.disable_ipv6=1")  # it talks
     active = Group(controller).active()
 
-    def cpu_time():
-        return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{active}/task").glob("*/schedstat"))
-
     def asleep():
-        before = cpu_time()
+        before = cpu_time(active)
         time.sleep(0.5)
-        return cpu_time() - before < 100_000_000
+        return cpu_time(active) - before < 100_000_000
 
     wait_until(asleep, "the workers to sleep")
     nic.reaches(far, tries=2)  # the second one for a machine that was busy otherwise

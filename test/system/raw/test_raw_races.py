@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import json
 import os
-import pathlib
 import signal
 import socket
 import struct
@@ -27,6 +26,7 @@ from test_raw_traffic import BROADCAST, exchange
 from virtio_driver import (CFG_COMMON, COMMON, CTRL_OK, DESC_WRITE, RX, TX, GuestMemory, NothingCame, VirtioNet,
                            wait_for)
 from virtnet_test.group import Group
+from virtnet_test.procs import threads
 
 POLL_US = 1000000  # the most that the configuration takes
 STEP_S = 0.03  # for the control core to get to what it has been sent
@@ -66,9 +66,8 @@ def held_worker(controller):
         if libc.ptrace(request, thread, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "ptrace")
 
-    tasks = pathlib.Path(f"/proc/{Group(controller).active()}/task")
-    worker, = [int(task.name) for task in tasks.iterdir()
-               if (task / "comm").read_text().startswith("rte-worker")]
+    names = threads(Group(controller).active(), "comm")
+    worker, = [thread for thread, name in names.items() if name.startswith("rte-worker")]
     ptrace(PTRACE_SEIZE, worker)
     try:
         ptrace(PTRACE_INTERRUPT, worker)

@@ -5,45 +5,12 @@
 import json
 import re
 import socket
-import subprocess
 from pathlib import Path
 
+from .procs import zombie
 from .wait import wait_until
 
 TELEMETRY_MAX = 16384
-PF_EXITING = 0x4  # include/linux/sched.h; the flags in /proc/PID/stat
-
-
-def processes(text):
-    """(pid, arguments) of the processes whose arguments contain the text, without zombies."""
-    listing = subprocess.run(["ps", "-eo", "pid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()]
-    return [(int(row[0]), row[2]) for row in rows if len(row) == 3 and text in row[2] and not row[1].startswith("Z")]
-
-
-def zombie(pid):
-    """Dead, or as good as."""
-    try:
-        return re.search(r"^State:\s+[ZX]", Path(f"/proc/{pid}/status").read_text(), re.M) is not None
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def halted(pid):
-    """No thread of it runs any more: stopped, dead, or on the way out."""
-    try:
-        stats = list(Path(f"/proc/{pid}/task").glob("*/stat"))
-    except FileNotFoundError:
-        return True
-    for stat in stats:
-        try:
-            # The name in front may hold anything, parentheses too.
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if fields[0] not in "TtZX" and not int(fields[6]) & PF_EXITING:
-            return False
-    return True
 
 
 class Telemetry:

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from .controller import Controller
-from .group import processes
+from .procs import processes
 from .wait import wait_until
 
 LIBC = ctypes.CDLL(None)
