@@ -11,7 +11,8 @@
  * - Bytes received, position not stored yet. The place for them had been marked: if the marks are
  *   untouched nothing has come, if they are gone all has. Descriptors that may have come along died
  *   with the receiver.
- * - Bytes sent, position not stored yet: nobody can tell.
+ * - Bytes sent, position not stored yet: the kernel has noted how many (front_tx_call()), unless the
+ *   former front was of a version that had it not do so.
  *
  * Where something is lost or unknown, or the mailbox makes no sense, the connection ends: that is
  * one device's loss, with a line in the log. To guess could mean that a client takes the middle of
@@ -145,12 +146,31 @@ rx_take(struct sock_front *front)
 	return why;
 }
 
+/* A part of a reply was being sent. @return NULL, or why the connection cannot go on */
+static const char *
+tx_settle(struct mailbox *mb, uint32_t *left)
+{
+	const unsigned int sent = *(const volatile unsigned int *)&front_tx_call(mb)->msg_len;
+
+	if (mb->tx_noted != 1)
+		return WHY_SENDING;
+	if (sent == SOCK_TX_NOTHING)
+		return NULL;
+	if (sent > *left)
+		return WHY_DAMAGED;
+	*left -= sent;
+	front_note(&mb->stream.tx_left, *left);
+	return NULL;
+}
+
 /* A reply on its way out. */
 static const char *
 tx_take(struct sock_front *front, uint32_t state)
 {
-	const struct mailbox *mb = front->mailbox;
-	const uint32_t left = mb->stream.tx_left, head = front->proto->header_size;
+	struct mailbox *mb = front->mailbox;
+	const uint32_t head = front->proto->header_size;
+	uint32_t left = mb->stream.tx_left;
+	const char *why = NULL;
 	uint8_t hdr[SOCK_HEADER_MAX];
 	uint64_t size;
 
@@ -159,7 +179,9 @@ tx_take(struct sock_front *front, uint32_t state)
 	if (state == MAILBOX_REQUEST || size < head || size > front_msg_max(front) || left > size)
 		return WHY_DAMAGED;
 	if (mb->stream.tx_call == left + 1)
-		return WHY_SENDING;
+		why = tx_settle(mb, &left);
+	if (why != NULL)
+		return why;
 	sock_tx_start(&front->tx, hdr, head, mb->reply, (uint32_t)size - head);
 	front->tx.sent = (size_t)size - left;
 	front->tx_mailbox = state == MAILBOX_REPLY;

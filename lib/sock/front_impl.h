@@ -102,6 +102,14 @@ front_call_mark(uint8_t *room, size_t len)
 	memset(room + len - FRONT_MARK_LEN, FRONT_MARK_BYTE, FRONT_MARK_LEN);
 }
 
+/** The call that sends a part of a reply, where a successor finds it (struct mailbox, tx_noted). */
+static inline struct mmsghdr *
+front_tx_call(struct mailbox *mb)
+{
+	_Static_assert(sizeof(struct mmsghdr) <= 64, "it fits an aligned piece of its own");
+	return (struct mmsghdr *)(void *)&mb->req[MAILBOX_BODY_MAX - 64];
+}
+
 /**
  * A store that a successor reads: in program order after what was stored before.
  */

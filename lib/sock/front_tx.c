@@ -49,18 +49,33 @@ tx_begin(struct sock_front *front, const void *hdr, uint32_t body_len)
 	front_note(&st->tx_active, 1);
 }
 
+/* A part of the reply, so that a successor can tell what of it is out, wherever this ends. */
+static int
+tx_step(struct sock_front *front)
+{
+	struct mailbox *mb = front->mailbox;
+	struct mailbox_stream *st = &mb->stream;
+	struct mmsghdr *call = front_tx_call(mb);
+	int ret;
+
+	call->msg_len = SOCK_TX_NOTHING;
+	front_note(&mb->tx_noted, 1);
+	front_note(&st->tx_call, sock_tx_left(&front->tx) + 1);
+	ret = sock_tx_step_noted(&front->tx, front->fd, call);
+	front_note(&st->tx_left, sock_tx_left(&front->tx));
+	front_note(&st->tx_call, 0);
+	front_note(&mb->tx_noted, 0);
+	return ret;
+}
+
 /* @return 0 when all is sent; -EAGAIN; -errno */
 static int
 tx_go_on(struct sock_front *front)
 {
-	struct mailbox_stream *st = &front->mailbox->stream;
 	int ret;
 
 	do {
-		front_note(&st->tx_call, sock_tx_left(&front->tx) + 1);
-		ret = sock_tx_step(&front->tx, front->fd, NULL, 0);
-		front_note(&st->tx_left, sock_tx_left(&front->tx));
-		front_note(&st->tx_call, 0);
+		ret = tx_step(front);
 	} while (ret == 0 && front->tx.active);
 	return ret;
 }

@@ -131,6 +131,14 @@ tx_attach_fds(struct msghdr *msg, char *control, const int *fds, unsigned int nf
 	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 }
 
+static int
+tx_advance(struct sock_tx *tx, size_t n)
+{
+	tx->sent += n;
+	tx->active = tx->sent < tx->size;
+	return 0;
+}
+
 int
 sock_tx_step(struct sock_tx *tx, int sock, const int *fds, unsigned int nfds)
 {
@@ -150,9 +158,24 @@ sock_tx_step(struct sock_tx *tx, int sock, const int *fds, unsigned int nfds)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	tx->sent += (size_t)n;
-	tx->active = tx->sent < tx->size;
-	return 0;
+	return tx_advance(tx, (size_t)n);
+}
+
+int
+sock_tx_step_noted(struct sock_tx *tx, int sock, struct mmsghdr *call)
+{
+	struct iovec iov[2];
+	unsigned int sent;
+	int n;
+
+	call->msg_hdr = (struct msghdr){.msg_iov = iov, .msg_iovlen = (size_t)tx_iov(tx, iov)};
+	do {
+		n = sendmmsg(sock, call, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	sent = *(const volatile unsigned int *)&call->msg_len;
+	return sent <= sock_tx_left(tx) ? tx_advance(tx, sent) : -EPROTO;
 }
 
 int

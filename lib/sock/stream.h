@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "sock/discard.h"
@@ -75,6 +76,20 @@ sock_tx_left(const struct sock_tx *tx)
  * @return 0; -EAGAIN; -errno
  */
 int sock_tx_step(struct sock_tx *tx, int sock, const int *fds, unsigned int nfds);
+
+/** sock_tx_step_noted(): nothing has been sent, or it is not known yet. */
+#define SOCK_TX_NOTHING UINT32_MAX
+
+/**
+ * As sock_tx_step(), without descriptors, for memory that outlives the caller: the kernel itself
+ * writes the number of bytes sent to call->msg_len within the system call, so it stands there
+ * even when the caller is killed before that returns.
+ *
+ * @param call  msg_len is SOCK_TX_NOTHING, the rest is filled here. Who shares that memory and writes to it meanwhile can spoil the message
+ *              or have the call fail, and nothing else.
+ * @return 0; -EAGAIN; -EPROTO: more is noted than there was to send; -errno
+ */
+int sock_tx_step_noted(struct sock_tx *tx, int sock, struct mmsghdr *call);
 
 /**
  * Send what is left.

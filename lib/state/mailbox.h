@@ -35,8 +35,8 @@ enum mailbox_state {
 /**
  * Where the front is in the stream of the present connection; written by the front alone, for its
  * successor. The order of its stores is that of the program, so that at each instant a successor
- * knows what has been done; what it cannot know is whether a system call under way has taken effect
- * (rx_call, tx_call).
+ * knows what has been done; whether a system call under way has taken effect (rx_call, tx_call)
+ * shows in what the kernel has written before it came back.
  *
  * - Bytes are received into rx_header, then into mailbox.req. Unless the mailbox is empty and
  *   nothing is being sent, the message that rx_* tell of has been dealt with.
@@ -73,6 +73,9 @@ struct mailbox {
 	 */
 	uint64_t negotiated_seq;
 	struct mailbox_stream stream; /**< the front's own */
+	/** The front's: 1: sendmmsg(2)'s message header stands at the end of req while a reply is
+	 * being sent (its request is done with), so that the kernel notes there what it has sent. */
+	uint32_t tx_noted;
 	uint8_t req[MAILBOX_BODY_MAX] __attribute__((aligned(64)));
 	uint8_t reply[MAILBOX_BODY_MAX] __attribute__((aligned(64)));
 };

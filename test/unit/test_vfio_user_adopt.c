@@ -299,11 +299,10 @@ reply_that_was_sent_but_not_taken_away_is_not_sent_again(void **state)
 	close(s);
 }
 
-static void
-death_within_the_call_that_sends_costs_the_connection(void **state)
+/* With a reply in hand, within the system call. */
+static struct kept_front
+die_sending(struct bench *b, int s)
 {
-	struct bench *b = *state;
-	int s = negotiated_client(b);
 	struct kept_front k;
 
 	b->hold = true;
@@ -314,6 +313,59 @@ death_within_the_call_that_sends_costs_the_connection(void **state)
 	b->mb->stream.tx_active = 1;
 	b->mb->stream.tx_left = 16;
 	b->mb->stream.tx_call = 17;
+	b->mb->tx_noted = 1;
+	return k;
+}
+
+static void
+reply_goes_on_after_what_the_kernel_has_noted_as_sent(void **state)
+{
+	const unsigned int noted[] = {SOCK_TX_NOTHING, 16, 5};
+	struct bench *b = *state;
+
+	for (unsigned int i = 0; i < sizeof(noted) / sizeof(noted[0]); i++) {
+		int s = negotiated_client(b);
+		struct kept_front k = die_sending(b, s);
+		const size_t rest = noted[i] == SOCK_TX_NOTHING ? 16 : 16 - noted[i];
+		uint8_t want[16], got[17];
+
+		memcpy(want, b->mb->reply_header, 16);
+		front_tx_call(b->mb)->msg_len = noted[i];
+		adopt_front(b, &k);
+		pump(b->place.base);
+		assert_int_equal(atomic_load(&b->mb->state), MAILBOX_EMPTY);
+		assert_int_equal(
+			recv(s, got, sizeof(got), MSG_DONTWAIT), rest == 0 ? -1 : (ssize_t)rest);
+		assert_memory_equal(got, want + 16 - rest, rest);
+		b->hold = false;
+		close(s);
+		pump(b->place.base);
+	}
+}
+
+static void
+note_of_more_than_there_was_to_send_ends_the_connection(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b);
+	struct kept_front k = die_sending(b, s);
+
+	front_tx_call(b->mb)->msg_len = 17;
+	adopt_front(b, &k);
+	pump(b->place.base);
+	assert_true(hung_up(s));
+	assert_string_equal(b->line, "its mailbox is damaged");
+	close(s);
+}
+
+static void
+death_of_a_front_that_noted_nothing_within_the_call_that_sends_costs_the_connection(void **state)
+{
+	struct bench *b = *state;
+	int s = negotiated_client(b);
+	struct kept_front k = die_sending(b, s);
+
+	b->mb->tx_noted = 0;
 	adopt_front(b, &k);
 	pump(b->place.base);
 	assert_true(hung_up(s));
@@ -627,7 +679,9 @@ test_vfio_user_adopt(void)
 		T(message_that_stands_as_a_request_is_not_handled_twice),
 		T(answer_of_the_front_s_own_is_sent_once),
 		T(reply_that_was_sent_but_not_taken_away_is_not_sent_again),
-		T(death_within_the_call_that_sends_costs_the_connection),
+		T(reply_goes_on_after_what_the_kernel_has_noted_as_sent),
+		T(note_of_more_than_there_was_to_send_ends_the_connection),
+		T(death_of_a_front_that_noted_nothing_within_the_call_that_sends_costs_the_connection),
 		T(death_within_the_call_that_receives_a_header_is_survived),
 		T(death_within_the_call_that_receives_a_body_is_survived),
 		T(death_with_a_header_that_may_have_had_descriptors_costs_the_connection),

@@ -14,7 +14,6 @@ import shutil
 import signal
 import tempfile
 import termios
-import threading
 import time
 
 import pytest
@@ -33,7 +32,8 @@ VENDOR_AND_DEVICE = bytes.fromhex("f41a4110")
 class Service:
     """A managed controller and two devices in use."""
 
-    def __init__(self, build):
+    def __init__(self, build, logs):
+        self.logs = logs
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virtnet-raw-"))
         self.controller = ManagedController(build, self.folder)
         self.manager = self.controller.manager
@@ -61,32 +61,26 @@ class Service:
     def close(self):
         for station in self.stations:
             station.close()
-        self.controller.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.controller.close()
+        finally:
+            if self.logs:
+                os.makedirs(self.logs, exist_ok=True)
+                shutil.copy(self.controller.log_path, self.logs)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def hammer(station, interrupt, after_s):
-    """Read registers without a pause, before, during and after an interruption: (asked, answered, still connected)."""
-    asked = answered = 0
-    over = threading.Event()
-
+    """Read registers without a pause, before, during and after an interruption."""
     def run():
         time.sleep(after_s)
         interrupt()
-        over.set()
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         done = pool.submit(run)
-        try:
-            while not over.is_set() or asked < 1:
-                asked += 1
-                assert station.client.read(CONFIG_REGION, 0, 4) == VENDOR_AND_DEVICE
-                answered += 1
-            alive = True
-        except (Disconnected, ConnectionError):
-            alive = False
+        while not done.done():
+            assert station.client.read(CONFIG_REGION, 0, 4) == VENDOR_AND_DEVICE
         done.result()
-    return asked, answered, alive
 
 
 def unread(sock):
@@ -111,7 +105,7 @@ def fixture_service(request):
         pytest.skip("no dpdk-virtnet is built (build, build-asan or $VIRTNET_BUILD)")
     if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
         pytest.skip("needs root and /dev/net/tun")
-    service = Service(build)
+    service = Service(build, request.config.getoption("--virtnet-logs"))
     yield service
     service.close()
 
@@ -265,20 +259,10 @@ def test_foreign_descriptors_are_closed_and_removed(service):
         station.check()
 
 
-def test_keeper_that_dies_in_the_middle_of_requests_answers_them_or_says_so(service):
-    """Each request is answered exactly once, or - its keeper died within the system call - the connection ends."""
+def test_keeper_that_dies_in_the_middle_of_requests_answers_each_once(service):
+    """Also when it dies within the system call that sends an answer: the kernel has noted what is sent."""
     subject, witness = service.stations
-    ended = 0
     for number in range(KILLS):
-        asked, answered, alive = hammer(subject, service.controller.crash, 0.02 + 0.013 * number)
-        assert asked - answered in (0, 1), f"kill {number}: {answered} answers to {asked} questions"
-        if not alive:
-            assert asked - answered == 1
-            ended += 1
-            subject.close()
-            subject = service.stations[0] = Station(service.controller, subject.device)
-            subject.driver.start()
+        hammer(subject, service.controller.crash, 0.02 + 0.013 * number)
         subject.check()
         witness.check()
-    print(f"{KILLS} kills, {ended} connections ended")
-    assert ended <= KILLS / 5, "most of a keeper's life is not spent within system calls"
