@@ -11,8 +11,8 @@
  * - Bytes received, position not stored yet. The place for them had been marked: if the marks are
  *   untouched nothing has come, if they are gone all has. Descriptors that may have come along died
  *   with the receiver.
- * - Bytes sent, position not stored yet: the kernel has noted how many (front_tx_call()), unless the
- *   former front was of a version that had it not do so.
+ * - Bytes sent, position not stored yet: the kernel has noted how many (front_tx_call()), unless
+ *   the former front was of a version that did not have it noted.
  *
  * Where something is lost or unknown, or the mailbox makes no sense, the connection ends: that is
  * one device's loss, with a line in the log. To guess could mean that a client takes the middle of

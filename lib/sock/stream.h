@@ -85,8 +85,10 @@ int sock_tx_step(struct sock_tx *tx, int sock, const int *fds, unsigned int nfds
  * writes the number of bytes sent to call->msg_len within the system call, so it stands there
  * even when the caller is killed before that returns.
  *
- * @param call  msg_len is SOCK_TX_NOTHING, the rest is filled here. Who shares that memory and writes to it meanwhile can spoil the message
- *              or have the call fail, and nothing else.
+ * Who shares that memory and writes to it meanwhile can spoil the message or have the call fail,
+ * and nothing else.
+ *
+ * @param call  msg_len is SOCK_TX_NOTHING, the rest is filled here
  * @return 0; -EAGAIN; -EPROTO: more is noted than there was to send; -errno
  */
 int sock_tx_step_noted(struct sock_tx *tx, int sock, struct mmsghdr *call);

@@ -73,8 +73,10 @@ struct mailbox {
 	 */
 	uint64_t negotiated_seq;
 	struct mailbox_stream stream; /**< the front's own */
-	/** The front's: 1: sendmmsg(2)'s message header stands at the end of req while a reply is
-	 * being sent (its request is done with), so that the kernel notes there what it has sent. */
+	/**
+	 * The front's: 1: sendmmsg(2)'s message header stands at the end of req while a reply is
+	 * being sent (its request is done with), so that the kernel notes there what it has sent.
+	 */
 	uint32_t tx_noted;
 	uint8_t req[MAILBOX_BODY_MAX] __attribute__((aligned(64)));
 	uint8_t reply[MAILBOX_BODY_MAX] __attribute__((aligned(64)));
