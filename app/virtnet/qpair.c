@@ -19,6 +19,10 @@
 _Static_assert(NET_FIT_BURST <= VRING_BURST, "one call of a burst function");
 _Static_assert(NET_MBUF_DATA_OFF == VRING_MBUF_DATA_OFF, "one place for the header");
 
+/* See rx_rest_ns(). */
+#define REST_PER_ENTRY_NS 10u
+#define REST_MAX_NS	  10000u
+
 static void
 check_broken(struct qpair *qp, enum qpair_side side)
 {
@@ -102,6 +106,18 @@ deliver_fitted(struct qpair *qp, struct rte_mbuf **pkts, uint16_t n)
 }
 
 /* Packets stay with the SF while the driver has no buffers for them. */
+/*
+ * What the driver has of the ring is what it has been given: it takes longer than this to go
+ * through that, so it does not have to wait for the next burst.
+ */
+static uint32_t
+rx_rest_ns(const struct vring *vr, uint16_t burst)
+{
+	if (!vr->packed || burst == VRING_BURST || vr->span > 1 || vr->size <= VRING_BURST)
+		return 0;
+	return RTE_MIN((vr->size - VRING_BURST) * REST_PER_ENTRY_NS, REST_MAX_NS);
+}
+
 static unsigned int
 poll_rx(struct qpair *qp)
 {
@@ -126,6 +142,7 @@ poll_rx(struct qpair *qp)
 	else
 		deliver(qp, pkts, n);
 	interrupt(qp, QPAIR_RX);
+	qp->rest_ns = n == room ? rx_rest_ns(vr, n) : 0;
 	return n;
 }
 

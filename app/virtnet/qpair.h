@@ -64,6 +64,13 @@ struct qpair {
 	bool rx_small; /**< the driver's buffers do not hold the large segments that it asked for */
 	uint16_t tx_limit; /**< packets per burst, fewer while each becomes very many */
 	uint64_t last_work[QPAIR_SIDES]; /**< TSC */
+	/**
+	 * RX: the last burst has used up the buffers of a packed ring, so the driver's CPU gives
+	 * back new ones in the lines that follow. It gets on faster, and the next burst is a better
+	 * one, if nobody looks at them for so long. Set by qpair_poll().
+	 */
+	uint32_t rest_ns;
+	uint64_t rest_until; /**< TSC */
 	/* the control lcore's own, constant while published */
 	int kick_fd[QPAIR_SIDES]; /**< -1: the client has none, and the queue is polled */
 	int sf_fd;

@@ -57,7 +57,7 @@ struct worker {
 	struct snapshot *snap __rte_cache_aligned;
 	struct ha_thread *alive; /* its entry in the keeper's fence */
 	uint64_t seen;		 /* seq of snap */
-	uint64_t idle_cycles, look_cycles;
+	uint64_t us_cycles, idle_cycles, look_cycles;
 	uint64_t now, last_look;
 	uint64_t busy_cycles, poll_cycles, sleeps, packets;
 } __rte_cache_aligned;
@@ -208,6 +208,13 @@ drop_crumb(struct worker *w, const struct poll_item *it)
 		it->qp->ring[it->side].used_idx);
 }
 
+/* The driver's CPU is left alone with the ring. */
+static inline bool
+resting(const struct worker *w, const struct poll_item *it)
+{
+	return it->side == QPAIR_RX && w->now < it->qp->rest_until;
+}
+
 /* One round over the active sides. Sides that become idle leave the list. */
 static void
 poll_round(struct worker *w)
@@ -222,7 +229,7 @@ poll_round(struct worker *w)
 		uint64_t now;
 
 		drop_crumb(w, &it);
-		moved = qpair_poll(it.qp, it.side);
+		moved = resting(w, &it) ? 0 : qpair_poll(it.qp, it.side);
 		/* For each burst, not for all: clients have a say in what their bursts cost, and in
 		 * how many there are. */
 		ha_thread_beat(w->alive);
@@ -230,6 +237,8 @@ poll_round(struct worker *w)
 		if (moved > 0) {
 			w->busy_cycles += now - w->now;
 			w->packets += moved;
+			if (it.side == QPAIR_RX)
+				it.qp->rest_until = now + it.qp->rest_ns * w->us_cycles / 1000;
 			it.qp->last_work[it.side] = now;
 		} else {
 			w->poll_cycles += now - w->now;
@@ -314,8 +323,9 @@ worker_init(struct worker *w, struct workers *ws, unsigned int id, unsigned int 
 	w->ws = ws;
 	w->id = id;
 	w->lcore = lcore;
-	w->idle_cycles = rte_get_tsc_hz() / US_PER_S * idle_us;
-	w->look_cycles = rte_get_tsc_hz() / US_PER_S * WORKER_LOOK_US;
+	w->us_cycles = rte_get_tsc_hz() / US_PER_S;
+	w->idle_cycles = w->us_cycles * idle_us;
+	w->look_cycles = w->us_cycles * WORKER_LOOK_US;
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->epoll_fd < 0 || w->wake_fd < 0 ||
