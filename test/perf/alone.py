@@ -3,7 +3,6 @@
 """Ours alone: a controller of a build, one device, virtnet-perf on it, and what both say."""
 
 import json
-import os
 import shlex
 import shutil
 import subprocess

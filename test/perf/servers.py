@@ -19,9 +19,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import TOP, raise_group
+from machine import raise_group
 from virtnet_test.controller import Controller
-from virtnet_test.netns import Netns
 from virtnet_test.wait import wait_until
 
 TELEMETRY_MAX = 16384

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from clients import Layout, VirtioUser
 from compare import FAILURES, failed, progress, server
 from machine import TOP, Watch
-from servers import WIRES, Netns, Testpmd, cpus, wait_until
+from servers import WIRES, Testpmd, cpus
+from virtnet_test.netns import Netns
+from virtnet_test.wait import wait_until
 from stats import STEAL_MAX, range_of, without_outliers
 
 DRIVER_ADDRESS, DEVICE_ADDRESS = "198.18.0.2", "198.18.0.1"

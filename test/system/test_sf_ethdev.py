@@ -22,7 +22,7 @@ from virtnet_test.wait import wait_until
 
 sys.path.append(str(Path(__file__).resolve().parent / "raw"))
 # pylint: disable=wrong-import-position
-from packet_socket import PacketSocket, frame, is_ours  # noqa: E402
+from packet_socket import PacketSocket, frame  # noqa: E402
 from vfio_user_client import Client, Disconnected, ServerError  # noqa: E402
 from virtio_driver import BASIC_FEATURES, CTRL_OK, NothingCame, VirtioNet  # noqa: E402
 

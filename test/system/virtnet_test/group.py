@@ -7,7 +7,7 @@ import re
 import socket
 from pathlib import Path
 
-from .procs import zombie
+from .procs import processes, zombie
 from .wait import wait_until
 
 TELEMETRY_MAX = 16384
