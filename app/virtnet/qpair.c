@@ -19,10 +19,6 @@
 _Static_assert(NET_FIT_BURST <= VRING_BURST, "one call of a burst function");
 _Static_assert(NET_MBUF_DATA_OFF == VRING_MBUF_DATA_OFF, "one place for the header");
 
-/* See rx_rest_ns(). */
-#define REST_PER_ENTRY_NS 10u
-#define REST_MAX_NS	  10000u
-
 static void
 check_broken(struct qpair *qp, enum qpair_side side)
 {
@@ -105,7 +101,9 @@ deliver_fitted(struct qpair *qp, struct rte_mbuf **pkts, uint16_t n)
 	stats->oversize += fit.bad + fit.no_mbuf + fit.excess;
 }
 
-/* Packets stay with the SF while the driver has no buffers for them. */
+#define REST_PER_ENTRY_NS 10u
+#define REST_MAX_NS	  10000u
+
 /*
  * What the driver has of the ring is what it has been given: it takes longer than this to go
  * through that, so it does not have to wait for the next burst.
@@ -118,6 +116,7 @@ rx_rest_ns(const struct vring *vr, uint16_t burst)
 	return RTE_MIN((vr->size - VRING_BURST) * REST_PER_ENTRY_NS, REST_MAX_NS);
 }
 
+/* Packets stay with the SF while the driver has no buffers for them. */
 static unsigned int
 poll_rx(struct qpair *qp)
 {
