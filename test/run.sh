@@ -32,7 +32,7 @@ sanitizer_report='ERROR: (Address|Leak)Sanitizer|SUMMARY: .*Sanitizer|runtime er
 usage()
 {
     cat <<TEXT
-usage: sudo test/run.sh [PART...] [-k EXPRESSION]
+usage: test/run.sh [PART...] [-k EXPRESSION]
 
 PART is one or more of: build unit cli raw system fault doc (all of them if none is named)
   build   gcc, clang and a build with AddressSanitizer and UBSan, no warnings
@@ -316,7 +316,7 @@ end_of_run()
     return_huge_pages
 }
 
-need_root "$@"
+need_root
 reserve_huge_pages
 trap end_of_run EXIT
 rm -rf "$logs"

@@ -25,7 +25,7 @@ log=${TMPDIR:-/tmp}/virtnet-deps.$$.log
 usage()
 {
     cat <<TEXT
-usage: sudo ${0##*/} {build|run|test|doc}...
+usage: ${0##*/} {build|run|test|doc}...
 
 Installs what is missing:
   build  to compile virtnet and its unit tests
@@ -68,7 +68,7 @@ if [ -z "$packages" ]; then
     echo "all packages are there"
     exit 0
 fi
-need_root "$@"
+need_root
 # shellcheck disable=SC2086
 echo "installing:" $packages
 # shellcheck disable=SC2086

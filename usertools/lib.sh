@@ -24,9 +24,15 @@ unavailable()
     exit "$EX_UNAVAILABLE"
 }
 
+# What the script that reads this was called with.
+called_with=("$@")
+
+# Go on as root: at once, or as sudo allows it.
 need_root()
 {
-    [ "$(id -u)" -eq 0 ] || die "must run as root: sudo $0 $*"
+    [ "$(id -u)" -ne 0 ] || return 0
+    [ -n "$(command -v sudo)" ] || die "must run as root, and there is no sudo"
+    exec sudo -E -- "$0" ${called_with[@]+"${called_with[@]}"}
 }
 
 # Debian's own Python: a python3 earlier on PATH may lack the distribution's packages.

@@ -25,7 +25,7 @@ mac=0C:C4:7A:FF:22:93
 usage()
 {
     cat <<TEXT
-usage: sudo ${0##*/} [--keep | --stop]
+usage: ${0##*/} [--keep | --stop]
 
 Installs what is missing, builds, starts the controller, boots a small Linux VM, hotplugs a virtio-net PCIe device
 into it and passes traffic. Then everything that it started is stopped again.
@@ -292,7 +292,7 @@ case ${1-} in
 "") ;;
 --keep) keep=yes ;;
 --stop)
-    need_root "$@"
+    need_root
     stop_everything
     exit 0
     ;;
@@ -306,7 +306,7 @@ case ${1-} in
     ;;
 esac
 
-need_root "$@"
+need_root
 exec 9> "/run/$name.lock"
 flock -n 9 || die "it is already running"
 

@@ -20,7 +20,7 @@ for word; do
 done
 
 if $needs_build; then
-    need_root "$@"
+    need_root
     if [ ! -e "$build/build.ninja" ]; then
         meson setup "$build" "$top"
     fi
