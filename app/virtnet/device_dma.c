@@ -7,8 +7,8 @@
  *
  * What a crash between two stores leaves:
  * - map: file kept, its size, entry filled, `high`, valid, answer. Before valid there is no range,
- *   and the request, which still stands, maps it; after it the range stands and carries the
- * request's number. A file without ranges is dropped by the successor.
+ *   and the request, which still stands, maps it; after it the range stands and carries the number
+ *   of the request. A file without ranges is dropped by the successor.
  * - unmap: number, ranges one after the other, files, answer. The request still stands and removes
  *   what is left; when nothing is left the number says that this is right.
  */

@@ -102,12 +102,17 @@ front_call_mark(uint8_t *room, size_t len)
 	memset(room + len - FRONT_MARK_LEN, FRONT_MARK_BYTE, FRONT_MARK_LEN);
 }
 
+/** What a struct mmsghdr takes, rounded up: mailbox.req ends at a multiple of it. */
+#define FRONT_CALL_ROOM 64u
+
 /** The call that sends a part of a reply, where a successor finds it (struct mailbox, tx_noted). */
 static inline struct mmsghdr *
 front_tx_call(struct mailbox *mb)
 {
-	_Static_assert(sizeof(struct mmsghdr) <= 64, "it fits an aligned piece of its own");
-	return (struct mmsghdr *)(void *)&mb->req[MAILBOX_BODY_MAX - 64];
+	_Static_assert(sizeof(struct mmsghdr) <= FRONT_CALL_ROOM &&
+			       MAILBOX_BODY_MAX % FRONT_CALL_ROOM == 0,
+		"it has an aligned place");
+	return (struct mmsghdr *)(void *)&mb->req[MAILBOX_BODY_MAX - FRONT_CALL_ROOM];
 }
 
 /**

@@ -131,12 +131,11 @@ tx_attach_fds(struct msghdr *msg, char *control, const int *fds, unsigned int nf
 	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 }
 
-static int
+static void
 tx_advance(struct sock_tx *tx, size_t n)
 {
 	tx->sent += n;
 	tx->active = tx->sent < tx->size;
-	return 0;
 }
 
 int
@@ -158,7 +157,8 @@ sock_tx_step(struct sock_tx *tx, int sock, const int *fds, unsigned int nfds)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	return tx_advance(tx, (size_t)n);
+	tx_advance(tx, (size_t)n);
+	return 0;
 }
 
 int
@@ -175,7 +175,10 @@ sock_tx_step_noted(struct sock_tx *tx, int sock, struct mmsghdr *call)
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	sent = *(const volatile unsigned int *)&call->msg_len;
-	return sent <= sock_tx_left(tx) ? tx_advance(tx, sent) : -EPROTO;
+	if (sent > sock_tx_left(tx))
+		return -EPROTO;
+	tx_advance(tx, sent);
+	return 0;
 }
 
 int

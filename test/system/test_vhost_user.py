@@ -462,6 +462,7 @@ def test_live_migration_under_traffic(own_lab, properties):
     sent, received, longest = ping_counts((own_lab.folder / "pings").read_text())
     print(f"{sent - received} of {sent} pings lost, at most {longest} in a row")
     assert longest <= report["downtime"] / 10 + 50, (sent, received, longest, report["downtime"])
+    move.far.ping(NEAR)
     sums = set((own_lab.folder / "sums").read_text().splitlines())
     assert checksum.strip() in sums
     move.target.check_kernel()
