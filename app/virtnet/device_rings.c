@@ -57,6 +57,7 @@ device_kick_put(struct device *dev, uint16_t queue, int fd)
 static void
 pair_destroy(struct device *dev, struct qpair *qp)
 {
+	qpair_drop_held(qp);
 	for (int side = 0; side < QPAIR_SIDES; side++) {
 		if (qp->run[side])
 			vring_stop(&qp->ring[side]);
@@ -190,6 +191,8 @@ device_ring_reset(struct device *dev, uint16_t queue)
 	if (dev->ctrl.running && dev->ctrl.queue == queue) {
 		ctrl_vq_stop(dev);
 	} else if (qp != NULL && qp->run[queue % 2]) {
+		if (queue % 2 == QPAIR_RX)
+			qpair_drop_held(qp);
 		vring_stop(&qp->ring[queue % 2]);
 		qp->run[queue % 2] = false;
 	}

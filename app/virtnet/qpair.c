@@ -5,6 +5,7 @@
 /* The packet path between a pair's rings and its SF queue. */
 
 #include <poll.h>
+#include <string.h>
 
 #include "net/fit.h"
 #include "qpair.h"
@@ -58,19 +59,50 @@ qpair_set_hash(struct qpair *qp, uint32_t types, const uint8_t key[NET_HASH_KEY_
 }
 
 static void
+drop_without_buffer(struct qpair *qp, struct rte_mbuf **pkts, uint16_t n)
+{
+	qp->ring[QPAIR_RX].rec->stats.no_buffer += n;
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+void
+qpair_drop_held(struct qpair *qp)
+{
+	if (qp->n_held > 0)
+		drop_without_buffer(qp, qp->held, qp->n_held);
+	qp->n_held = qp->held_segs = 0;
+}
+
+/* Until there are buffers. */
+static void
+hold(struct qpair *qp, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t i;
+
+	for (i = 0; i < n && qp->n_held < RTE_DIM(qp->held); i++) {
+		if (qp->n_held > 0 && qp->held_segs + pkts[i]->nb_segs > QPAIR_HELD_SEGMENTS)
+			break;
+		qp->held_segs += pkts[i]->nb_segs;
+		qp->held[qp->n_held++] = pkts[i];
+	}
+	if (i < n)
+		drop_without_buffer(qp, pkts + i, n - i);
+}
+
+static void
 deliver(void *arg, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct qpair *qp = arg;
 	struct vring *vr = &qp->ring[QPAIR_RX];
 	const struct net_hash *hash = atomic_load_explicit(&qp->hash, memory_order_acquire);
-	uint16_t done;
+	uint16_t done = 0;
 
 	if (hash != NULL)
 		net_hash_packets(hash, pkts, n);
-	done = qp->burst->enqueue(vr, pkts, n);
+	if (likely(qp->n_held == 0)) /* none overtakes another */
+		done = qp->burst->enqueue(vr, pkts, n);
 	if (unlikely(done < n)) {
-		vr->rec->stats.no_buffer += n - done;
-		rte_pktmbuf_free_bulk(pkts + done, n - done);
+		hold(qp, pkts + done, n - done);
 		check_broken(qp, QPAIR_RX);
 	}
 }
@@ -116,33 +148,64 @@ rx_rest_ns(const struct vring *vr, uint16_t burst)
 	return RTE_MIN((vr->size - VRING_BURST) * REST_PER_ENTRY_NS, REST_MAX_NS);
 }
 
-/* Packets stay with the SF while the driver has no buffers for them. */
+/* @return packets for the driver: those that it had no buffers for first */
+static uint16_t
+rx_take(struct qpair *qp, struct rte_mbuf **pkts, uint16_t room)
+{
+	const uint16_t n = qp->n_held;
+
+	if (likely(n == 0))
+		return qp->sf_ops->rx_burst(
+			qp->sf, qp->index, pkts, RTE_MIN(room, (uint16_t)VRING_BURST));
+	memcpy(pkts, qp->held, n * sizeof(pkts[0]));
+	qp->n_held = qp->held_segs = 0;
+	return n;
+}
+
+/* How many packets there may be buffers for: a guess, unless it is known which packets. */
+static uint16_t
+rx_room(struct qpair *qp)
+{
+	struct vring *vr = &qp->ring[QPAIR_RX];
+
+	vring_refresh(vr);
+	return qp->n_held > 0 ? vring_avail_entries(vr) : vring_rx_room(vr);
+}
+
+/*
+ * Packets stay with the SF while the driver has no buffers for them. Those that were read and find
+ * too few all the same, being larger than was to be expected, wait here.
+ */
 static unsigned int
 poll_rx(struct qpair *qp)
 {
 	struct vring *vr = &qp->ring[QPAIR_RX];
 	struct rte_mbuf *pkts[VRING_BURST];
 	uint16_t room, n;
+	bool fresh;
 
-	if (!atomic_load_explicit(&qp->rx_on, memory_order_relaxed))
+	if (!atomic_load_explicit(&qp->rx_on, memory_order_relaxed)) {
+		qpair_drop_held(qp);
 		return 0;
-	vring_refresh(vr);
-	room = vring_rx_room(vr);
+	}
+	room = rx_room(qp);
 	if (room == 0) {
 		check_broken(qp, QPAIR_RX);
 		return 0;
 	}
-	n = qp->sf_ops->rx_burst(qp->sf, qp->index, pkts, RTE_MIN(room, (uint16_t)VRING_BURST));
+	fresh = qp->n_held == 0;
+	n = rx_take(qp, pkts, room);
 	if (n == 0)
 		return 0;
-	vring_kicks_off(vr);
+	if (fresh) /* others may wait for a kick even now */
+		vring_kicks_off(vr);
 	if (qp->fits[QPAIR_RX])
 		deliver_fitted(qp, pkts, n);
 	else
 		deliver(qp, pkts, n);
 	interrupt(qp, QPAIR_RX);
 	qp->rest_ns = n == room ? rx_rest_ns(vr, n) : 0;
-	return n;
+	return fresh ? n : n - RTE_MIN(n, qp->n_held);
 }
 
 static void
@@ -229,10 +292,20 @@ readable(int fd)
 	return poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0;
 }
 
+/* The last look tries once more with all that the driver is not going to kick for. */
+static bool
+held_idle(struct qpair *qp)
+{
+	if (qp->kick_fd[QPAIR_RX] < 0 || vring_kicks_on_more(&qp->ring[QPAIR_RX]))
+		return false;
+	return poll_rx(qp) == 0;
+}
+
 /*
- * TX waits for the driver's kick. RX waits for the SF's descriptor; only a driver without buffers
- * has to kick. The descriptors are edge triggered, so what came before the last look here is found
- * by that look. A client that has given no descriptor for kicks wants the queue polled.
+ * TX waits for the driver's kick. RX waits for the SF's descriptor; only a driver without buffers,
+ * or without enough of them, has to kick. The descriptors are edge triggered, so what came before
+ * the last look here is found by that look. A client that has given no descriptor for kicks wants
+ * the queue polled.
  */
 bool
 qpair_idle(struct qpair *qp, enum qpair_side side)
@@ -247,6 +320,8 @@ qpair_idle(struct qpair *qp, enum qpair_side side)
 		return qp->kick_fd[side] >= 0 && !vring_kicks_on(vr);
 	if (!atomic_load_explicit(&qp->rx_on, memory_order_relaxed))
 		return true;
+	if (qp->n_held > 0)
+		return held_idle(qp);
 	if (vring_avail_entries(vr) == 0) {
 		if (qp->kick_fd[side] < 0)
 			return false;

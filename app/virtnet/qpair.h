@@ -23,6 +23,13 @@
 
 struct worker;
 
+/**
+ * Segments of received packets that wait for buffers at one pair: a large one and some small ones.
+ * They are from the pool that all devices share, so a driver that gives no buffers must not gather
+ * more.
+ */
+#define QPAIR_HELD_SEGMENTS 64u
+
 /** The two things a worker polls of a pair. */
 enum qpair_side {
 	QPAIR_RX, /**< SF -> driver */
@@ -71,6 +78,12 @@ struct qpair {
 	 */
 	uint32_t rest_ns;
 	uint64_t rest_until; /**< TSC */
+	/**
+	 * RX: packets that were read from the SF and found too few buffers. They are the next to go
+	 * in. Lost with the pair, and when the driver disables it.
+	 */
+	uint16_t n_held, held_segs;
+	struct rte_mbuf *held[VRING_BURST];
 	/* the control lcore's own, constant while published */
 	int kick_fd[QPAIR_SIDES]; /**< -1: the client has none, and the queue is polled */
 	int sf_fd;
@@ -92,6 +105,9 @@ void qpair_set_sf(struct qpair *qp, struct sf *sf);
  * the former ones for a grace period, before the end of which there can be no third ones.
  */
 void qpair_set_hash(struct qpair *qp, uint32_t types, const uint8_t key[NET_HASH_KEY_SIZE]);
+
+/** Free what waits for buffers, as packets that found none. By whoever has the RX ring. */
+void qpair_drop_held(struct qpair *qp);
 
 /**
  * Move one burst. Worker only.

@@ -98,8 +98,16 @@ vring_kicks_off(struct vring *vr)
 		__atomic_store_n(&vr->used->flags, VIRTQ_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 }
 
-static void
-packed_kicks_on(struct vring *vr)
+/* The driver stores its index, then looks at the event; we do it the other way round. */
+static inline void
+kicks_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* @return whether the chain at `at`, which is the first that is news, has come meanwhile */
+static bool
+packed_kicks_on(struct vring *vr, struct packed_at at)
 {
 	struct pvirtq_event_suppress *event = vr->device_event;
 	uint16_t flags = RING_EVENT_FLAGS_ENABLE;
@@ -107,21 +115,23 @@ packed_kicks_on(struct vring *vr)
 	if (vr->event_idx) {
 		flags = RING_EVENT_FLAGS_DESC;
 		__atomic_store_n(&event->off_wrap,
-			(uint16_t)(vr->avail_idx | (vr->avail_wrap ? RING_EVENT_WRAP : 0)),
-			__ATOMIC_RELAXED);
+			(uint16_t)(at.slot | (at.wrap ? RING_EVENT_WRAP : 0)), __ATOMIC_RELAXED);
 	}
 	__atomic_store_n(&event->flags, flags, __ATOMIC_RELEASE);
 	if (ring_logs(vr))
 		ring_log(vr, vr->used_log_addr, PACKED_EVENT_SIZE);
+	kicks_fence();
+	return packed_rest_avail(packed_rest(vr, at.slot), at.wrap);
 }
 
-static void
-split_kicks_on(struct vring *vr)
+/* The same of a split ring. */
+static bool
+split_kicks_on(struct vring *vr, uint16_t idx)
 {
 	uint16_t *const event = split_avail_event(vr);
 
 	if (vr->event_idx)
-		__atomic_store_n(event, vr->avail_idx, __ATOMIC_RELAXED);
+		__atomic_store_n(event, idx, __ATOMIC_RELAXED);
 	else
 		__atomic_store_n(&vr->used->flags, 0, __ATOMIC_RELAXED);
 	if (ring_logs(vr)) {
@@ -129,21 +139,26 @@ split_kicks_on(struct vring *vr)
 		ring_log(vr, vr->used_log_addr + SPLIT_USED_SIZE(vr->size) - sizeof(*event),
 			sizeof(*event));
 	}
+	kicks_fence();
+	return __atomic_load_n(&vr->avail->idx, __ATOMIC_ACQUIRE) != idx;
 }
 
 bool
 vring_kicks_on(struct vring *vr)
 {
 	vr->kicks_are_off = false;
-	if (vr->packed)
-		packed_kicks_on(vr);
-	else
-		split_kicks_on(vr);
-	/* The driver stores its index, then looks at this; we do it the other way round. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (vr->packed)
-		return packed_rest_avail(packed_rest(vr, vr->avail_idx), vr->avail_wrap);
-	return __atomic_load_n(&vr->avail->idx, __ATOMIC_ACQUIRE) != vr->avail_idx;
+	return vr->packed ? packed_kicks_on(vr, packed_avail_at(vr))
+			  : split_kicks_on(vr, vr->avail_idx);
+}
+
+bool
+vring_kicks_on_more(struct vring *vr)
+{
+	vr->kicks_are_off = false;
+	if (!vr->packed)
+		return split_kicks_on(vr, vr->avail_cached);
+	(void)packed_avail_entries(vr, vr->size);
+	return packed_kicks_on(vr, packed_seen_at(vr));
 }
 
 static bool

@@ -312,6 +312,13 @@ void vring_kicks_off(struct vring *vr);
 bool vring_kicks_on(struct vring *vr);
 
 /**
+ * The same of a ring whose entries are too few for what is to go into it: ask for a kick when there
+ * are more than the last look has found.
+ * @return true if more came meanwhile
+ */
+bool vring_kicks_on_more(struct vring *vr);
+
+/**
  * Does the driver want an interrupt for what was used since the last call (event index or
  * NO_INTERRUPT flag)? Includes the fence between the used index and the driver's event. Call once
  * per burst that used something.

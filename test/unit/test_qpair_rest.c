@@ -4,63 +4,23 @@
 
 /* When a receive ring is left to the driver for a moment: a real ring, an SF of the test's. */
 
-#include "test.h"
-#include "virtnet/qpair.h"
-#include "vring_rig.h"
-
-#define FRAME 60u
-
-static unsigned int waiting; /* frames that the SF has */
-
-static uint16_t
-sf_rx(struct sf *sf, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
-{
-	n = RTE_MIN(n, waiting);
-	if (n > 0)
-		assert_int_equal(rte_pktmbuf_alloc_bulk(rig_pool(), pkts, n), 0);
-	for (uint16_t i = 0; i < n; i++)
-		assert_non_null(rte_pktmbuf_append(pkts[i], FRAME));
-	waiting -= n;
-	return n;
-}
-
-static int
-sf_fd(struct sf *sf, uint16_t queue)
-{
-	return -1;
-}
-
-static const struct sf_ops test_sf_ops = {.name = "test", .rx_burst = sf_rx, .rx_fd = sf_fd};
+#include "qpair_rig.h"
 
 /* @return how long the ring is left alone after a poll with so many frames and buffers */
 static uint32_t
 rest_after(uint64_t format, uint16_t size, unsigned int buffers, unsigned int frames)
 {
-	struct rig *r = rig_new();
-	struct sf sf = {.ops = &test_sf_ops};
-	struct qpair qp = {0};
+	struct qpair_rig t;
 	uint32_t ns;
 
-	r->format = format;
-	rig_start(r, size, 0);
-	for (unsigned int i = 0; i < buffers; i++) {
-		const struct vring_buf buf = {RIG_BUFS + i * 256, 256};
-
-		assert_int_equal(vring_driver_add(&r->vd, &buf, 0, 1, false, i), 0);
-	}
-	vring_driver_publish(&r->vd);
-	vring_driver_interrupts_off(&r->vd);
-	qp.burst = r->burst;
-	qp.pool = rig_pool();
-	qpair_set_sf(&qp, &sf);
-	atomic_init(&qp.rx_on, true);
-	assert_int_equal(vring_start(&qp.ring[QPAIR_RX], &r->conf), 0);
-	qp.run[QPAIR_RX] = true;
-	waiting = frames;
-	assert_int_equal(qpair_poll(&qp, QPAIR_RX), RTE_MIN(RTE_MIN(buffers, frames), VRING_BURST));
-	ns = qp.rest_ns;
-	vring_stop(&qp.ring[QPAIR_RX]);
-	rig_free(r);
+	qpair_rig_start(&t, format, size);
+	qpair_rig_post(&t, buffers, 256);
+	t.frame = 60;
+	t.waiting = frames;
+	assert_int_equal(
+		qpair_poll(&t.qp, QPAIR_RX), RTE_MIN(RTE_MIN(buffers, frames), VRING_BURST));
+	ns = t.qp.rest_ns;
+	qpair_rig_end(&t);
 	return ns;
 }
 
