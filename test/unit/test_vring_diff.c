@@ -16,6 +16,7 @@
 
 #include "diff_world.h"
 #include "test.h"
+#include "vhost_peer.h"
 
 #define HALF	   (ARENA_LEN / 2) /**< each ring's part of the buffers */
 #define MAX_PIECES 40u
@@ -438,7 +439,7 @@ test_vring_diff(void)
 			same_descriptors_have_the_same_effect, setup, teardown),
 	};
 
-	return cmocka_run_group_tests_name("vring_diff", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("vring_diff", tests, NULL, vhost_peer_end);
 }
 
 REGISTER_TEST_COMMAND(vring_diff, test_vring_diff)

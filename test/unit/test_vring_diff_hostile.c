@@ -10,6 +10,7 @@
 
 #include "diff_world.h"
 #include "test.h"
+#include "vhost_peer.h"
 
 #define NEXT	 VIRTQ_DESC_F_NEXT
 #define WRITE	 VIRTQ_DESC_F_WRITE
@@ -226,7 +227,7 @@ test_vring_diff_hostile(void)
 		cmocka_unit_test_setup_teardown(malformed_chain_stops_our_ring, setup, teardown),
 	};
 
-	return cmocka_run_group_tests_name("vring_diff_hostile", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("vring_diff_hostile", tests, NULL, vhost_peer_end);
 }
 
 REGISTER_TEST_COMMAND(vring_diff_hostile, test_vring_diff_hostile)

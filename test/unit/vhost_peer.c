@@ -93,10 +93,13 @@ static const struct rte_vhost_device_ops server_ops = {
 	.destroy_device = device_down,
 };
 
-static void
-server_end(void)
+int
+vhost_peer_end(void **state)
 {
-	rte_vhost_driver_unregister(server.path);
+	if (server.path[0] != '\0')
+		rte_vhost_driver_unregister(server.path);
+	server.path[0] = '\0';
+	return 0;
 }
 
 static void
@@ -113,7 +116,6 @@ server_start(void)
 		rte_vhost_driver_register(server.path, RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS), 0);
 	assert_int_equal(rte_vhost_driver_callback_register(server.path, &server_ops), 0);
 	assert_int_equal(rte_vhost_driver_start(server.path), 0);
-	atexit(server_end);
 }
 
 static void

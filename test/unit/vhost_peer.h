@@ -40,6 +40,12 @@ struct vhost_peer *vhost_peer_start(const struct vhost_peer_conf *conf);
 /** Disconnect and wait until the device is gone. */
 void vhost_peer_stop(struct vhost_peer *peer);
 
+/**
+ * Teardown of a group of tests that have used it: the library's own thread goes on with the last
+ * device after it is "gone", so it has to be waited for before EAL takes the memory away.
+ */
+int vhost_peer_end(void **state);
+
 /** @return packets that the driver had sent; the caller's to free */
 uint16_t vhost_peer_dequeue(
 	struct vhost_peer *peer, struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n);
