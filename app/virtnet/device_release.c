@@ -29,12 +29,15 @@
 #define RELEASE_MS 3000
 /* What ends without telling device_release_try() is looked at this often. */
 #define RELEASE_POLL_US 500
+/* Of a driver that owes buffers for packets: half the gap that a hand-over may make. */
+#define RELEASE_HELD_LOOKS 10u
 
-#define REMOVED_TEXT	"it is being removed"
+#define REMOVED_TEXT	   "it is being removed"
 
 struct device_release {
 	struct event *timer;
 	uint64_t deadline; /* TSC */
+	unsigned int held_looks;
 };
 
 bool
@@ -125,10 +128,26 @@ obstacle(const struct device *dev)
 	return NULL;
 }
 
+/* Packets that were read from the SF would end with this process. @return the driver may get them
+ */
+static bool
+owes_packets(struct device *dev)
+{
+	bool waits = false;
+
+	if (!dev->started || !dev->dma_on || dev->release->held_looks == RELEASE_HELD_LOOKS)
+		return false;
+	dev->release->held_looks++;
+	for (uint16_t i = 0; i < dev->conf.max_pairs; i++)
+		if (dev->pair[i] != NULL)
+			waits |= qpair_deliver_held(dev->pair[i]);
+	return waits;
+}
+
 void
 device_release_try(struct device *dev)
 {
-	if (dev->release != NULL && obstacle(dev) == NULL)
+	if (dev->release != NULL && obstacle(dev) == NULL && !owes_packets(dev))
 		go(dev);
 }
 
@@ -141,9 +160,9 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	RTE_SET_USED(fd);
 	RTE_SET_USED(what);
-	if (why == NULL)
+	if (why == NULL && !owes_packets(dev))
 		go(dev);
-	else if (rte_rdtsc() > dev->release->deadline)
+	else if (why != NULL && rte_rdtsc() > dev->release->deadline)
 		stay(dev, -EBUSY, why);
 	else if (evtimer_add(dev->release->timer, &poll) < 0)
 		stay(dev, -ENOMEM, "out of memory");

@@ -284,6 +284,14 @@ qpair_poll(struct qpair *qp, enum qpair_side side)
 	return side == QPAIR_RX ? poll_rx(qp) : poll_tx(qp);
 }
 
+bool
+qpair_deliver_held(struct qpair *qp)
+{
+	if (qp->n_held > 0)
+		(void)qpair_poll(qp, QPAIR_RX);
+	return qp->n_held > 0;
+}
+
 static bool
 readable(int fd)
 {

@@ -80,7 +80,8 @@ struct qpair {
 	uint64_t rest_until; /**< TSC */
 	/**
 	 * RX: packets that were read from the SF and found too few buffers. They are the next to go
-	 * in. Lost with the pair, and when the driver disables it.
+	 * in. Lost with the pair (device_release() gives the driver some
+	 * time first), and when the driver disables it.
 	 */
 	uint16_t n_held, held_segs;
 	struct rte_mbuf *held[VRING_BURST];
@@ -105,6 +106,13 @@ void qpair_set_sf(struct qpair *qp, struct sf *sf);
  * the former ones for a grace period, before the end of which there can be no third ones.
  */
 void qpair_set_hash(struct qpair *qp, uint32_t types, const uint8_t key[NET_HASH_KEY_SIZE]);
+
+/**
+ * Try again to deliver what waits for buffers, and read nothing more from the SF. By whoever has
+ * the RX ring.
+ * @return some still wait
+ */
+bool qpair_deliver_held(struct qpair *qp);
 
 /** Free what waits for buffers, as packets that found none. By whoever has the RX ring. */
 void qpair_drop_held(struct qpair *qp);

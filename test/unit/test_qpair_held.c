@@ -113,6 +113,22 @@ buffers_that_came_meanwhile_are_taken_before_it_sleeps(void **state)
 }
 
 static void
+nothing_more_is_read_when_only_the_rest_is_to_be_delivered(void **state)
+{
+	struct qpair_rig t;
+
+	start_with_one_held(&t, 0);
+	t.waiting = 1;
+	assert_true(qpair_deliver_held(&t.qp));
+	qpair_rig_post(&t, 2 * CHAINS, SMALL);
+	assert_false(qpair_deliver_held(&t.qp));
+	assert_false(qpair_deliver_held(&t.qp));
+	assert_int_equal(t.waiting, 1);
+	assert_received(&t, 0, LARGE, CHAINS);
+	qpair_rig_end(&t);
+}
+
+static void
 a_pair_that_is_disabled_forgets_them(void **state)
 {
 	struct qpair_rig t;
@@ -151,6 +167,7 @@ test_qpair_held(void)
 		cmocka_unit_test(a_packet_waits_for_buffers_and_goes_before_the_next),
 		cmocka_unit_test(the_pair_sleeps_until_the_driver_kicks_for_more),
 		cmocka_unit_test(buffers_that_came_meanwhile_are_taken_before_it_sleeps),
+		cmocka_unit_test(nothing_more_is_read_when_only_the_rest_is_to_be_delivered),
 		cmocka_unit_test(a_pair_that_is_disabled_forgets_them),
 		cmocka_unit_test(a_driver_without_buffers_gathers_few_segments_of_the_pool),
 	};
