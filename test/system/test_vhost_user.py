@@ -100,7 +100,10 @@ class Wire:
         wait_until(lambda: self.far.listening(5201), "the iperf3 server")
         self.guest.run("rm -f /tmp/stream.json /tmp/pings")
         self.guest.background(f"iperf3 -c {FAR} -t {seconds} -b {rate} -J > /tmp/stream.json")
-        self.guest.background(f"ping -i 0.01 -w {seconds} {FAR} > /tmp/pings.part; mv /tmp/pings.part /tmp/pings")
+        # A number, not a time: after a time it would not wait for the answers that are on their way.
+        self.guest.background(
+            f"ping -i 0.01 -c {100 * seconds} {FAR} > /tmp/pings.part; mv /tmp/pings.part /tmp/pings"
+        )
         disturb()
         server.wait(seconds + 60)
         line = wait_until(
