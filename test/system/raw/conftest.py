@@ -87,10 +87,12 @@ class Station:
 class Lab:
     """Controller, subject and witness; made anew when the controller has gone."""
 
-    def __init__(self, build, logs, platform=None):
+    def __init__(self, build, logs, platform=None, keys=None):
         self.build = build
         self.logs = logs
-        self.platform = platform or {}  # what the configuration says beyond the usual
+        # What the configuration says beyond the usual, in its `platform` and outside of it.
+        self.platform = platform or {}
+        self.keys = keys or {}
         self.controller = None
         self.folder = None
         self.subject = None
@@ -101,6 +103,7 @@ class Lab:
             self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virtnet-raw-"))
             self.controller = Controller(self.build, self.folder)
             config = self.controller.default_config(())
+            config.update(self.keys)
             config["platform"].update(self.platform)
             self.controller.config_path.write_text(json.dumps(config, indent=4))
             self.controller.start()
@@ -182,7 +185,7 @@ class Lab:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def lab_for(request, **platform):
+def lab_for(request, keys=None, **platform):
     """A Lab that is not started yet; skips the test where there cannot be one."""
     build = build_folder(request.config)
     if build is None:
@@ -191,7 +194,7 @@ def lab_for(request, **platform):
         pytest.skip("needs root: network namespaces and TAP devices")
     if not os.path.exists("/dev/net/tun"):
         pytest.skip("needs /dev/net/tun")
-    return Lab(build, request.config.getoption("--virtnet-logs"), platform)
+    return Lab(build, request.config.getoption("--virtnet-logs"), platform, keys)
 
 
 @pytest.fixture(scope="session", name="lab_of_session")

@@ -26,6 +26,7 @@ F_GUEST_CSUM = 1 << 1
 F_CTRL_GUEST_OFFLOADS = 1 << 2
 F_MTU = 1 << 3
 F_MAC = 1 << 5
+F_MRG_RXBUF = 1 << 15
 F_STATUS = 1 << 16
 F_CTRL_VQ = 1 << 17
 F_CTRL_RX = 1 << 18
