@@ -128,8 +128,7 @@ obstacle(const struct device *dev)
 	return NULL;
 }
 
-/* Packets that were read from the SF would end with this process. @return the driver may get them
- */
+/* Of packets that end with this process. @return some may still get to the driver */
 static bool
 owes_packets(struct device *dev)
 {

@@ -80,8 +80,8 @@ struct qpair {
 	uint64_t rest_until; /**< TSC */
 	/**
 	 * RX: packets that were read from the SF and found too few buffers. They are the next to go
-	 * in. Lost with the pair (device_release() gives the driver some
-	 * time first), and when the driver disables it.
+	 * in. Lost with the pair (device_release() gives the driver some time first), and when the
+	 * driver disables it.
 	 */
 	uint16_t n_held, held_segs;
 	struct rte_mbuf *held[VRING_BURST];

@@ -83,12 +83,19 @@ qpair_rig_end(struct qpair_rig *t)
 	owner_free(t->owner);
 }
 
+/** Where the buffer with that token is. */
+static inline uint64_t
+qpair_rig_buffer(uint64_t token)
+{
+	return RIG_BUFS + token % 512 * 2048;
+}
+
 /** The driver posts n buffers of len bytes. */
 static inline void
 qpair_rig_post(struct qpair_rig *t, unsigned int n, uint32_t len)
 {
 	for (unsigned int i = 0; i < n; i++, t->token++) {
-		const struct vring_buf buf = {RIG_BUFS + t->token % 512 * 2048, len};
+		const struct vring_buf buf = {qpair_rig_buffer(t->token), len};
 
 		assert_int_equal(vring_driver_add(&t->r->vd, &buf, 0, 1, false, t->token), 0);
 	}

@@ -44,7 +44,7 @@ assert_received(struct qpair_rig *t, uint32_t seed, uint32_t len, uint16_t n)
 	assert_int_equal(vring_driver_get_burst(&t->r->vd, used, n), n);
 	for (uint16_t i = 0; i < n; i++) {
 		assert_true(at + used[i].len <= sizeof(got));
-		rig_read(t->r, RIG_BUFS + used[i].token % 512 * 2048, got + at, used[i].len);
+		rig_read(t->r, qpair_rig_buffer(used[i].token), got + at, used[i].len);
 		at += used[i].len;
 	}
 	assert_int_equal(at, RIG_HDR + len);
